@@ -1,0 +1,98 @@
+"""Batches: what a training loop iterates over."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+
+class DataLoader:
+    """Cut arrays of equal length into batches, epoch after epoch.
+
+    Iterating once is one epoch. A batch is a tuple of fresh, contiguous arrays, dtypes unchanged.
+
+    Parameters
+    ----------
+    arrays
+        A tuple such as ``(x, y)``; every array has one row per example, (N, ...).
+    batch_size
+        Rows in a batch; the last batch of an epoch may be smaller.
+    shuffle
+        Draw a new order for every epoch.
+    drop_last
+        Leave out the last batch where it is smaller than the others.
+    rng
+        Seed or generator of the orders.
+
+    Raises
+    ------
+    ValueError
+        If there are no examples, the arrays differ in length, one holds NaN or infinity, or the
+        batch size is no positive integer or, with ``drop_last``, larger than the data.
+
+    Examples
+    --------
+    >>> x, y = np.zeros((100, 2)), np.ones(100)
+    >>> [len(batch_y) for batch_x, batch_y in DataLoader((x, y), batch_size=40)]
+    [40, 40, 20]
+    """
+
+    def __init__(
+        self,
+        arrays: Sequence[np.ndarray],
+        batch_size: int = 64,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        rng: int | np.random.Generator | None = None,
+    ) -> None:
+        if isinstance(arrays, np.ndarray):
+            raise ValueError("DataLoader needs a tuple of arrays: write DataLoader((x, y), ...)")
+        arrays = tuple(np.asarray(a) for a in arrays)
+        shapes = ", ".join(str(a.shape) for a in arrays)
+        if not arrays or any(a.ndim == 0 or len(a) == 0 for a in arrays):
+            raise ValueError(f"DataLoader got no examples: arrays of shapes [{shapes}]")
+        if len({len(a) for a in arrays}) > 1:
+            raise ValueError(
+                f"DataLoader got arrays of different lengths, shapes [{shapes}]: "
+                "row i of each must belong to the same example"
+            )
+        for i, a in enumerate(arrays):
+            _check_finite(a, f"DataLoader's array {i}")
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer):
+            raise ValueError(f"batch_size must be an integer, got {batch_size!r}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if drop_last and batch_size > len(arrays[0]):
+            raise ValueError(
+                f"drop_last with batch_size={batch_size} leaves nothing of {len(arrays[0])} "
+                "examples: take a smaller batch_size or drop_last=False"
+            )
+        self.arrays = tuple(np.ascontiguousarray(a) for a in arrays)
+        self.batch_size = int(batch_size)
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+        self.rng = np.random.default_rng(rng)
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        n = len(self.arrays[0])
+        return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, ...]]:
+        """Go through one epoch."""
+        n = len(self.arrays[0])
+        order = self.rng.permutation(n) if self.shuffle else np.arange(n)
+        for i in range(len(self)):
+            rows = order[i * self.batch_size : (i + 1) * self.batch_size]
+            # Copies, also where a view would do: a batch changed in place leaves the data alone.
+            yield tuple(a.take(rows, axis=0) for a in self.arrays)
+
+
+def _check_finite(a: np.ndarray, what: str) -> None:
+    # min and max hand NaN on, so that no large array of booleans is needed.
+    if a.dtype.kind != "f" or a.size == 0 or np.isfinite([a.min(), a.max()]).all():
+        return
+    where = tuple(int(i) for i in np.argwhere(~np.isfinite(a))[0])
+    raise ValueError(
+        f"{what} holds {a[where]} at index {where}, and one such number spoils every weight: "
+        "leave that row out or fill it in first"
+    )
