@@ -470,8 +470,8 @@ def load_co2() -> Co2:
 
     References
     ----------
-    Keeling and Whorf, "Atmospheric CO2 concentrations (ppmv) derived from in situ air samples
-    collected at Mauna Loa Observatory, Hawaii", CDIAC (2004).
+    Keeling and Whorf, "Atmospheric CO2 concentrations derived from flask air samples at sites in
+    the SIO network", in "Trends", Carbon Dioxide Information Analysis Center (2004).
     """
     table = read_table("co2_weekly.csv")
     return Co2(table["date"].astype("datetime64[D]"), numbers(table["co2_ppm"]))
