@@ -1,3 +1,27 @@
-"""dlcourse: deep learning from one neuron to a Transformer, in numpy."""
+"""dlcourse: deep learning from one neuron to a Transformer, in numpy, with PyTorch's names.
+
+The engine is here (`Tensor`, `functional`, `nn`, `optim`), with `data`, `train` and `gradcheck`.
+Pictures and controls are in `dlcourse.plots` and `dlcourse.live`; they alone load matplotlib and
+ipywidgets, so import them by name.
+"""
+
+from dlcourse import data, functional, gradcheck, init, nn, optim, tensor, train
+from dlcourse.tensor import Tensor, cat, no_grad, stack, where
+
+__all__ = [
+    "Tensor",
+    "cat",
+    "data",
+    "functional",
+    "gradcheck",
+    "init",
+    "nn",
+    "no_grad",
+    "optim",
+    "stack",
+    "tensor",
+    "train",
+    "where",
+]
 
 __version__ = "0.1.0"

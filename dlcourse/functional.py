@@ -1,0 +1,420 @@
+"""Functions of tensors, with PyTorch's names: ``from dlcourse import functional as F``.
+
+Each one is a single step of the tape: its forward pass, and right below it the backward pass,
+derived by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dlcourse.tensor import Tensor, as_tensor, operands, record
+
+__all__ = [
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "linear",
+    "log_softmax",
+    "mse_loss",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "tanh",
+]
+
+# ---- layers without memory --------------------------------------------------------------
+
+
+def linear(input: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Multiply by a matrix and shift: ``y = x Wᵀ + b``.
+
+    Parameters
+    ----------
+    input : Tensor or array, shape (..., in_features)
+        Any number of axes before the last.
+    weight : Tensor, shape (out_features, in_features)
+        One row per output.
+    bias : Tensor, shape (out_features,), optional
+        The shift.
+
+    Returns
+    -------
+    Tensor, shape (..., out_features)
+
+    Raises
+    ------
+    ValueError
+        If the last axis of ``input`` is not ``in_features``, or the dtypes differ.
+    """
+    x = as_tensor(input)
+    _check_linear(x, weight)
+    rows = x.data.reshape(-1, x.shape[-1])  # (N, in)
+    out = rows @ weight.data.T  # (N, out)
+    if bias is not None:
+        out += bias.data
+
+    def backward(g):
+        g = g.reshape(out.shape)
+        gx = (g @ weight.data).reshape(x.shape) if x.requires_grad else None
+        gw = g.T @ rows if weight.requires_grad else None
+        gb = g.sum(axis=0) if bias is not None and bias.requires_grad else None
+        return (gx, gw) if bias is None else (gx, gw, gb)
+
+    parents = (x, weight) if bias is None else (x, weight, bias)
+    return record(out.reshape(*x.shape[:-1], len(weight.data)), parents, backward)
+
+
+def _check_linear(x: Tensor, weight: Tensor) -> None:
+    n_out, n_in = weight.shape
+    name = f"Linear({n_in}, {n_out})"
+    if x.ndim == 0 or x.shape[-1] != n_in:
+        mend = f"its last axis must be {n_in}"
+        if int(np.prod(x.shape[1:])) == n_in:
+            mend += f"; flatten each example first, x.reshape({x.shape[0]}, -1)"
+        elif x.ndim == 1 and n_in == 1:
+            mend += "; give each example a row of its own, x.reshape(-1, 1)"
+        raise ValueError(f"{name} got x of shape {x.shape}: {mend}")
+    if x.dtype != weight.dtype:
+        raise ValueError(
+            f"{name} got x of {x.dtype}, but its weight is {weight.dtype}: convert the data, "
+            f"x.astype(np.{weight.dtype})"
+            + (", or the model, model.double()" if x.dtype == np.float64 else "")
+        )
+
+
+# ---- activations ------------------------------------------------------------------------
+
+
+def relu(input: Any) -> Tensor:
+    """Return max(x, 0). The slope at 0 is taken as 0."""
+    x = as_tensor(input)
+    out = np.maximum(x.data, 0)
+    return record(out, (x,), lambda g: (g * (out > 0),))
+
+
+def sigmoid(input: Any) -> Tensor:
+    """Return 1 / (1 + exp(-x)), without overflow: it equals (1 + tanh(x/2)) / 2."""
+    x = as_tensor(input)
+    out = _sigmoid(x.data)
+    return record(out, (x,), lambda g: (g * out * (1 - out),))
+
+
+def tanh(input: Any) -> Tensor:
+    """Return the hyperbolic tangent, (exp(x) - exp(-x)) / (exp(x) + exp(-x))."""
+    x = as_tensor(input)
+    out = np.tanh(x.data)
+    return record(out, (x,), lambda g: (g * (1 - out * out),))
+
+
+def softmax(input: Any, dim: int = -1) -> Tensor:
+    """Return exp(x) / sum(exp(x)) along ``dim``: positive numbers that add up to 1."""
+    x = as_tensor(input)
+    out = np.exp(x.data - x.data.max(axis=dim, keepdims=True))
+    out /= out.sum(axis=dim, keepdims=True)
+
+    def backward(g):  # dpᵢ/dxⱼ = pᵢ (δᵢⱼ - pⱼ)
+        g = g * out
+        return (g - out * g.sum(axis=dim, keepdims=True),)
+
+    return record(out, (x,), backward)
+
+
+def log_softmax(input: Any, dim: int = -1) -> Tensor:
+    """Return the logarithm of `softmax`, without ever taking the log of a rounded 0."""
+    x = as_tensor(input)
+    out = _log_softmax(x.data, dim)
+
+    def backward(g):  # d log pᵢ/dxⱼ = δᵢⱼ - pⱼ
+        return (g - np.exp(out) * g.sum(axis=dim, keepdims=True),)
+
+    return record(out, (x,), backward)
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    out = np.tanh(x * 0.5)
+    out *= 0.5
+    out += 0.5
+    return out
+
+
+def _log_softmax(x: np.ndarray, dim: int = -1) -> np.ndarray:
+    out = x - x.max(axis=dim, keepdims=True)
+    out -= np.log(np.exp(out).sum(axis=dim, keepdims=True))
+    return out
+
+
+# ---- losses -----------------------------------------------------------------------------
+# Each backward takes the gradient of the unreduced losses; `_reduce` puts sum and mean on top.
+
+
+def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
+    """Return the squared error, (input - target)².
+
+    Parameters
+    ----------
+    input, target : Tensor or array, of one shape
+        What came out, and what should have.
+    reduction : {'mean', 'sum', 'none'}
+        The mean over all elements, their sum, or each on its own.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ: (N, 1) minus (N,) would silently compare every pair.
+    """
+    x, t = _same_shape("mse_loss", input, target)
+    error = x.data - t.data
+
+    def backward(g):
+        gx = error * (2 * g)
+        return gx, -gx if t.requires_grad else None
+
+    return _reduce(error * error, (x, t), backward, reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    reduction: str = "mean",
+    pos_weight: Any = None,
+) -> Tensor:
+    """Return the cross-entropy of yes-or-no answers, from scores before the sigmoid.
+
+    Parameters
+    ----------
+    input : Tensor or array of logits z, any real numbers
+        The scores.
+    target : array of the same shape, from 0 (no) to 1 (yes)
+        The right answers.
+    weight : array, optional
+        Multiplies each element's loss; broadcast to ``input``.
+    reduction : {'mean', 'sum', 'none'}
+        The mean over all elements, their sum, or each on its own.
+    pos_weight : array, optional
+        Multiplies the yes part, where yes is rare; broadcast to ``input``.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or a target lies outside 0 to 1.
+
+    Notes
+    -----
+    With p = sigmoid(z) and s(z) = log(1 + exp(z)), -log p = s(z) - z and -log(1 - p) = s(z). So the
+    loss -t log p - (1 - t) log(1 - p) is s(z) - t z, and its slope by z is p - t.
+    """
+    name = "binary_cross_entropy_with_logits"
+    z, t = _same_shape(name, input, target)
+    _check_constant_probabilities(name, t)
+    scale = 1 if weight is None else _like(weight, z)
+    yes = t.data if pos_weight is None else t.data * _like(pos_weight, z)
+    both = 1 - t.data + yes
+    softplus = np.maximum(z.data, 0) + np.log1p(np.exp(-np.abs(z.data)))
+
+    def backward(g):
+        return g * scale * (both * _sigmoid(z.data) - yes), None
+
+    return _reduce(scale * (both * softplus - yes * z.data), (z, t), backward, reduction)
+
+
+def binary_cross_entropy(
+    input: Any, target: Any, weight: Any = None, reduction: str = "mean"
+) -> Tensor:
+    """Return the cross-entropy of yes-or-no answers, from probabilities: -t log p - (1-t) log(1-p).
+
+    Where the probabilities come from a sigmoid, `binary_cross_entropy_with_logits` is safer.
+
+    Parameters
+    ----------
+    input : Tensor or array of probabilities p, from 0 to 1
+        The predictions.
+    target : array of the same shape, from 0 (no) to 1 (yes)
+        The right answers.
+    weight : array, optional
+        Multiplies each element's loss; broadcast to ``input``.
+    reduction : {'mean', 'sum', 'none'}
+        The mean over all elements, their sum, or each on its own.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or a probability or a target lies outside 0 to 1.
+
+    Notes
+    -----
+    As in PyTorch no logarithm falls below -100, so that one certain mistake costs 100 and not
+    infinity.
+    """
+    name = "binary_cross_entropy"
+    p, t = _same_shape(name, input, target)
+    _check_constant_probabilities(name, t)
+    _check_range(name, "input", p.data)
+    scale = 1 if weight is None else _like(weight, p)
+    with np.errstate(divide="ignore"):
+        log_p, log_q = np.maximum(np.log(p.data), -100), np.maximum(np.log1p(-p.data), -100)
+
+    def backward(g):
+        return g * scale * (p.data - t.data) / np.maximum(p.data * (1 - p.data), 1e-12), None
+
+    loss = -scale * (t.data * log_p + (1 - t.data) * log_q)
+    return _reduce(loss, (p, t), backward, reduction)
+
+
+def cross_entropy(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Return -log of the probability that softmax gives to the right class.
+
+    Parameters
+    ----------
+    input : Tensor or array of logits, shape (N, C), (C,) or (N, C, d1, …)
+        A score for each of C classes, before any softmax.
+    target : array of integers or of probabilities
+        The right classes, 0 to C-1, shape (N,), () or (N, d1, …); or a probability for each
+        class, in the shape of ``input``.
+    weight : array, shape (C,), optional
+        Multiplies the loss of each class; the mean over labels is then a weighted mean.
+    ignore_index : int
+        Labels equal to it count for nothing.
+    reduction : {'mean', 'sum', 'none'}
+        The mean over the examples, their sum, or each on its own.
+    label_smoothing : float, from 0 to 1
+        The share of each target that is spread evenly over all classes.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit or a label is out of range.
+
+    Notes
+    -----
+    The loss is -Σᵢ aᵢ log pᵢ with p = softmax(z), where ``a`` says how much each class counts (a
+    single 1 at the label, in the plain case). Since ∂log pᵢ/∂zⱼ = δᵢⱼ - pⱼ, its slope by the logits
+    is p Σa - a.
+    """
+    z = as_tensor(input)
+    if z.ndim == 0 or z.dtype.kind != "f":
+        raise ValueError(
+            f"cross_entropy got logits of shape {z.shape} and dtype {z.dtype}: it needs a "
+            "floating-point score for each class, shape (N, C)"
+        )
+    classes = min(1, z.ndim - 1)  # their axis; inside this function it comes last
+    log_p = _log_softmax(np.moveaxis(z.data, classes, -1))  # (N, d1, …, C)
+    a, count = _class_weights(log_p, classes, target, weight, ignore_index, label_smoothing)
+    with np.errstate(invalid="ignore"):
+        loss = -np.where(a == 0, 0, a * log_p).sum(axis=-1)  # 0 log 0 = 0
+
+    def backward(g):
+        slope = np.exp(log_p) * a.sum(axis=-1, keepdims=True) - a
+        return (np.moveaxis(slope * np.expand_dims(g, -1), -1, classes),)
+
+    return _reduce(loss, (z,), backward, reduction, count)
+
+
+def _class_weights(
+    log_p: np.ndarray, classes: int, target: Any, weight: Any, ignore_index: int, smoothing: float
+) -> tuple[np.ndarray, Any]:
+    """How much each class counts, (N, d1, …, C); and the divisor of the mean."""
+    n = log_p.shape[-1]
+    w = np.ones(n, log_p.dtype) if weight is None else np.asarray(weight, log_p.dtype)
+    if w.shape != (n,):
+        raise ValueError(f"cross_entropy got weight of shape {w.shape}: it needs ({n},)")
+    target = target.data if isinstance(target, Tensor) else np.asarray(target)
+    if target.dtype.kind == "f":
+        if target.ndim != log_p.ndim or np.moveaxis(target, classes, -1).shape != log_p.shape:
+            raise ValueError(
+                f"cross_entropy got targets of {target.dtype} and shape {target.shape} for {n} "
+                "classes: labels must be integers, y.astype(int); probabilities must have the "
+                "shape of the logits"
+            )
+        a = np.moveaxis(target, classes, -1).astype(log_p.dtype)
+        return (a * (1 - smoothing) + smoothing / n) * w, log_p.size / n
+    kept = _check_labels(target, log_p, classes, ignore_index)
+    labels = np.where(kept, target, 0)
+    of_label = w[labels] * kept
+    a = np.zeros_like(log_p)
+    np.put_along_axis(a, labels[..., None], of_label[..., None] * (1 - smoothing), axis=-1)
+    if smoothing:
+        a += kept[..., None] * w * (smoothing / n)
+    return a, of_label.sum()
+
+
+def _check_labels(
+    target: np.ndarray, log_p: np.ndarray, classes: int, ignore_index: int
+) -> np.ndarray:
+    n = log_p.shape[-1]
+    if target.shape != log_p.shape[:-1]:
+        mend = f"one label per example, shape {log_p.shape[:-1]}"
+        if target.size == log_p.size:
+            mend += f"; from one-hot rows they are y.argmax(axis={classes})"
+        elif target.size == log_p.size // n:
+            mend += f"; reshape them, y.reshape({', '.join(map(str, log_p.shape[:-1]))})"
+        raise ValueError(f"cross_entropy got labels of shape {target.shape}: it needs {mend}")
+    kept = target != ignore_index
+    wrong = kept & ((target < 0) | (target >= n))
+    if wrong.any():
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"cross_entropy got label {target[at]} at position {at or 0}, but there are {n} "
+            f"classes: labels are 0 to {n - 1}; do yours start at 1, or has the last layer too "
+            "few outputs?"
+        )
+    return kept
+
+
+def _same_shape(name: str, input: Any, target: Any) -> tuple[Tensor, Tensor]:
+    x, t = operands(as_tensor(input), target)
+    if x.shape != t.shape:
+        mend = "they must be equal"
+        if x.data.size == t.data.size:
+            mend += f"; reshape the target, y.reshape({', '.join(map(str, x.shape))})"
+        raise ValueError(f"{name} got input of shape {x.shape} and target of {t.shape}: {mend}")
+    return x, t
+
+
+def _check_constant_probabilities(name: str, t: Tensor) -> None:
+    if t.requires_grad:
+        raise ValueError(f"{name} takes its target as a constant: pass target.detach()")
+    _check_range(name, "target", t.data)
+
+
+def _check_range(name: str, what: str, p: np.ndarray) -> None:
+    # written so that NaN, too, is let through: the training loop tells where it came from
+    if p.size and (p.min() < 0 or p.max() > 1):
+        raise ValueError(
+            f"{name} got {what} from {p.min():.4g} to {p.max():.4g}: it must lie between 0 and 1"
+            + ("; for scores use binary_cross_entropy_with_logits" if what == "input" else "")
+        )
+
+
+def _like(weight: Any, x: Tensor) -> np.ndarray:
+    return np.asarray(weight.data if isinstance(weight, Tensor) else weight, x.dtype)
+
+
+def _reduce(
+    loss: np.ndarray,
+    parents: tuple[Tensor, ...],
+    backward: Callable,
+    reduction: str,
+    count: Any = None,
+) -> Tensor:
+    if reduction == "none":
+        return record(loss, parents, backward)
+    if reduction == "sum":  # one gradient for all: it broadcasts
+        return record(loss.sum(), parents, backward)
+    if reduction != "mean":
+        raise ValueError(f"reduction={reduction!r}: it must be 'mean', 'sum' or 'none'")
+    if loss.size == 0:
+        raise ValueError("the mean loss of an empty batch is not defined: leave the batch out")
+    count = loss.size if count is None else count
+    return record(loss.sum() / count, parents, lambda g: backward(g / count))

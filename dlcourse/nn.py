@@ -1,0 +1,430 @@
+"""Layers: functions with weights of their own, with PyTorch's names, shapes and conventions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dlcourse import functional as F
+from dlcourse import init
+from dlcourse.tensor import Tensor
+
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "Flatten",
+    "Linear",
+    "MSELoss",
+    "Module",
+    "ModuleList",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+]
+
+
+class Parameter(Tensor):
+    """A tensor that a module learns: an attribute of this type is found by `Module.parameters`."""
+
+    def __init__(self, data: Any, requires_grad: bool = True) -> None:
+        super().__init__(data, requires_grad)
+
+
+class IncompatibleKeys(NamedTuple):
+    """What `Module.load_state_dict` could not match."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+class Module:
+    """A layer or a whole model: subclass it, set parameters and modules as attributes.
+
+    Attributes
+    ----------
+    training : bool
+        Whether layers that differ in training and use (dropout, batch norm) are in training.
+
+    Examples
+    --------
+    >>> class Net(Module):
+    ...     def __init__(self):
+    ...         self.hidden = Linear(2, 8, rng=0)
+    ...         self.out = Linear(8, 1, rng=1)
+    ...
+    ...     def forward(self, x):
+    ...         return self.out(F.tanh(self.hidden(x)))
+    >>> Net()(np.zeros((5, 2), np.float32)).shape
+    (5, 1)
+    """
+
+    training: bool = True
+
+    def forward(self, *inputs: Any) -> Any:
+        """Compute the output. Every subclass writes its own."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method forward(self, x)")
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        inputs = tuple(Tensor(x) if isinstance(x, np.ndarray) else x for x in inputs)
+        return self.forward(*inputs, **options)
+
+    def children(self) -> Iterator[Module]:
+        """Yield the modules directly inside this one."""
+        return (child for _, child in self.named_children())
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Yield the modules directly inside this one, with their names."""
+        return ((k, v) for k, v in vars(self).items() if isinstance(v, Module))
+
+    def modules(self) -> Iterator[Module]:
+        """Yield this module and all inside it, each once."""
+        return (module for _, module in self.named_modules())
+
+    def named_modules(
+        self, memo: set[int] | None = None, prefix: str = ""
+    ) -> Iterator[tuple[str, Module]]:
+        """Yield this module and all inside it, each once, with their names."""
+        memo = set() if memo is None else memo
+        if id(self) in memo:
+            return
+        memo.add(id(self))
+        yield prefix, self
+        for name, child in self.named_children():
+            yield from child.named_modules(memo, f"{prefix}.{name}" if prefix else name)
+
+    def parameters(self) -> Iterator[Parameter]:
+        """Yield every parameter once, also one that two modules share."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Yield every parameter once, with its name, such as ``0.weight``."""
+        seen = set()
+        for prefix, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Parameter) and id(value) not in seen:
+                    seen.add(id(value))
+                    yield f"{prefix}.{name}" if prefix else name, value
+
+    def _state(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+        """All that is saved. A shared parameter appears under each of its names, as in PyTorch."""
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter):
+                yield prefix + name, value
+        for name, child in self.named_children():
+            yield from child._state(f"{prefix}{name}.")
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Return a copy of everything learned: name → array, with PyTorch's names and shapes."""
+        return {name: tensor.data.copy() for name, tensor in self._state()}
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True
+    ) -> IncompatibleKeys:
+        """Set everything learned from `state_dict`'s arrays. All fits, or nothing is changed.
+
+        Parameters
+        ----------
+        state_dict : mapping of str to array
+            Name → values; they are copied, and converted to the dtype of the parameter.
+        strict : bool
+            Whether every name must match. If False, only what matches is loaded.
+
+        Returns
+        -------
+        IncompatibleKeys
+            The names that were missing, and those that were not expected.
+
+        Raises
+        ------
+        ValueError
+            If names do not match (and ``strict``), or a shape differs.
+        """
+        own = dict(self._state())
+        missing = [k for k in own if k not in state_dict]
+        unexpected = [k for k in state_dict if k not in own]
+        arrays = {k: np.asarray(state_dict[k]) for k in own if k in state_dict}
+        wrong = [f"missing {k} {own[k].shape}" for k in missing] if strict else []
+        wrong += [f"unexpected {k}" for k in unexpected] if strict else []
+        for k, array in arrays.items():
+            if array.shape != own[k].shape:
+                wrong.append(f"{k}: shape {array.shape}, needed {own[k].shape}")
+            elif array.dtype.kind not in "fiub":
+                wrong.append(f"{k}: dtype {array.dtype}, needed {own[k].dtype}")
+        if wrong:
+            raise ValueError(
+                f"the state dict does not fit this {type(self).__name__}; nothing was loaded: "
+                + "; ".join(wrong)
+                + ". Build the model with the sizes that it was saved with"
+            )
+        for k, array in arrays.items():
+            own[k].data[...] = array
+        return IncompatibleKeys(missing, unexpected)
+
+    def train(self, mode: bool = True) -> Module:
+        """Switch this module and all inside it to training (or, with False, to use)."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Module:
+        """Switch this module and all inside it from training to use."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Module:
+        """Freeze (False) or unfreeze all parameters."""
+        for parameter in self.parameters():
+            parameter.requires_grad = requires_grad
+        return self
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def double(self) -> Module:
+        """Convert everything to float64."""
+        return self._to(np.float64)
+
+    def float(self) -> Module:
+        """Convert everything to float32."""
+        return self._to(np.float32)
+
+    def _to(self, dtype: Any) -> Module:
+        for _, tensor in self._state():
+            tensor.data, tensor.grad = tensor.data.astype(dtype), None
+        return self
+
+    def extra_repr(self) -> str:
+        """Return what to show between the brackets of the layer's name."""
+        return ""
+
+    def __repr__(self) -> str:
+        lines = [f"({name}): {child!r}" for name, child in self.named_children()]
+        if not lines:
+            return f"{type(self).__name__}({self.extra_repr()})"
+        body = "\n".join(lines).replace("\n", "\n  ")
+        return f"{type(self).__name__}(\n  {body}\n)"
+
+
+# ---- containers -------------------------------------------------------------------------
+
+
+class ModuleList(Module):
+    """A list of modules whose parameters are found (those in a plain list are not)."""
+
+    def __init__(self, modules: Iterable[Module] = ()) -> None:
+        for module in modules:
+            self.append(module)
+
+    def append(self, module: Module) -> ModuleList:
+        """Add a module at the end."""
+        if not isinstance(module, Module):
+            raise ValueError(
+                f"{type(self).__name__} got {module!r}, which is no Module: activations are "
+                "layers here, such as nn.Tanh()"
+            )
+        setattr(self, str(len(self)), module)
+        return self
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.children())
+
+    def __iter__(self) -> Iterator[Module]:
+        return self.children()
+
+    def __getitem__(self, index: int | slice) -> Any:
+        picked = list(self)[index]
+        return type(self)(picked) if isinstance(picked, list) else picked
+
+
+class Sequential(ModuleList):
+    """Modules one after the other, each fed with the last one's output.
+
+    Examples
+    --------
+    >>> model = Sequential(Linear(2, 8, rng=0), Tanh(), Linear(8, 1, rng=1))
+    >>> model(np.zeros((5, 2), np.float32)).shape
+    (5, 1)
+    """
+
+    def __init__(self, *modules: Module) -> None:
+        super().__init__(modules)
+
+    def __getitem__(self, index: int | slice) -> Any:
+        picked = list(self)[index]
+        return Sequential(*picked) if isinstance(picked, list) else picked
+
+    def forward(self, input: Any) -> Tensor:
+        """Apply the modules in turn."""
+        for module in self:
+            input = module(input)
+        return input
+
+
+# ---- layers -----------------------------------------------------------------------------
+
+
+class Linear(Module):
+    """A layer of neurons: ``y = x Wᵀ + b``.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        The length of the last axis before and after.
+    bias : bool
+        Whether to add ``b``.
+    rng : int, Generator or None
+        Where the starting values come from: even up to ±1/√in_features, as in PyTorch.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (out_features, in_features)
+    bias : Parameter, shape (out_features,), or None
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, *, rng: Any = None
+    ) -> None:
+        for name, n in (("in_features", in_features), ("out_features", out_features)):
+            if not isinstance(n, (int, np.integer)) or n < 1:
+                raise ValueError(
+                    f"Linear({in_features}, {out_features}): {name} must be a whole number from 1"
+                )
+        self.in_features, self.out_features = in_features, out_features
+        rng = np.random.default_rng(rng)
+        bound = 1 / math.sqrt(in_features)
+        self.weight = Parameter(np.empty((out_features, in_features), np.float32))
+        init.uniform_(self.weight, -bound, bound, rng)
+        self.bias = None
+        if bias:
+            self.bias = Parameter(np.empty(out_features, np.float32))
+            init.uniform_(self.bias, -bound, bound, rng)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map (..., in_features) to (..., out_features)."""
+        return F.linear(input, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """Return the sizes."""
+        return f"{self.in_features}, {self.out_features}" + (
+            "" if self.bias is not None else ", bias=False"
+        )
+
+
+class Flatten(Module):
+    """Make the axes from ``start_dim`` to ``end_dim`` one: (N, 28, 28) becomes (N, 784)."""
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Flatten."""
+        return input.flatten(self.start_dim, self.end_dim)
+
+
+class ReLU(Module):
+    """max(x, 0)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply `functional.relu`."""
+        return F.relu(input)
+
+
+class Sigmoid(Module):
+    """1 / (1 + exp(-x))."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply `functional.sigmoid`."""
+        return F.sigmoid(input)
+
+
+class Tanh(Module):
+    """The hyperbolic tangent."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply `functional.tanh`."""
+        return F.tanh(input)
+
+
+class Softmax(Module):
+    """exp(x) / sum(exp(x)) along ``dim``."""
+
+    def __init__(self, dim: int = -1) -> None:
+        self.dim = dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply `functional.softmax`."""
+        return F.softmax(input, self.dim)
+
+
+# ---- losses -----------------------------------------------------------------------------
+
+
+class MSELoss(Module):
+    """The squared error; see `functional.mse_loss`."""
+
+    def __init__(self, reduction: str = "mean") -> None:
+        self.reduction = reduction
+
+    def forward(self, input: Any, target: Any) -> Tensor:
+        """Compare what came out with what should have."""
+        return F.mse_loss(input, target, self.reduction)
+
+
+class BCELoss(Module):
+    """Cross-entropy of probabilities; see `functional.binary_cross_entropy`."""
+
+    def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None:
+        self.weight, self.reduction = weight, reduction
+
+    def forward(self, input: Any, target: Any) -> Tensor:
+        """Compare probabilities with answers from 0 to 1."""
+        return F.binary_cross_entropy(input, target, self.weight, self.reduction)
+
+
+class BCEWithLogitsLoss(Module):
+    """Cross-entropy of yes-or-no scores; see `functional.binary_cross_entropy_with_logits`."""
+
+    def __init__(
+        self, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None
+    ) -> None:
+        self.weight, self.reduction, self.pos_weight = weight, reduction, pos_weight
+
+    def forward(self, input: Any, target: Any) -> Tensor:
+        """Compare scores with answers from 0 to 1."""
+        return F.binary_cross_entropy_with_logits(
+            input, target, self.weight, self.reduction, self.pos_weight
+        )
+
+
+class CrossEntropyLoss(Module):
+    """Cross-entropy of class scores; see `functional.cross_entropy`."""
+
+    def __init__(
+        self,
+        weight: Any = None,
+        *,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        self.weight, self.ignore_index = weight, ignore_index
+        self.reduction, self.label_smoothing = reduction, label_smoothing
+
+    def forward(self, input: Any, target: Any) -> Tensor:
+        """Compare class scores with labels or class probabilities."""
+        return F.cross_entropy(
+            input,
+            target,
+            self.weight,
+            self.ignore_index,
+            self.reduction,
+            self.label_smoothing,
+        )

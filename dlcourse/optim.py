@@ -1,0 +1,287 @@
+"""Optimisers: rules that turn gradients into better parameters, with PyTorch's names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from dlcourse.tensor import Tensor
+
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+
+
+class Optimizer:
+    """What all optimisers share: groups of parameters, each with its own settings.
+
+    Parameters
+    ----------
+    params : iterable of Parameter, or of dict
+        What to optimise; or groups ``{"params": …, "lr": …}`` that differ in their settings.
+    **defaults : number
+        The settings of groups that do not name them.
+
+    Attributes
+    ----------
+    param_groups : list of dict
+        As in PyTorch: change ``group["lr"]`` at any time.
+    state : dict
+        Parameter → what the rule remembers of it, such as its momentum.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to optimise, or a setting is negative.
+    """
+
+    def __init__(self, params: Iterable[Any], **defaults: Any) -> None:
+        params = list(params)
+        if not params:
+            raise ValueError(
+                f"{type(self).__name__} got no parameters: pass model.parameters(), anew for each "
+                "optimiser, and set layers as attributes of the model (a plain list hides them)"
+            )
+        groups = params if isinstance(params[0], dict) else [{"params": params}]
+        self.param_groups = [self._group(group, defaults) for group in groups]
+        self.state: dict[Tensor, dict[str, Any]] = {}
+
+    def _group(self, group: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+        given = group["params"]
+        group = {**defaults, **group, "params": [given] if isinstance(given, Tensor) else [*given]}
+        for p in group["params"]:
+            if not isinstance(p, Tensor):
+                raise ValueError(
+                    f"{type(self).__name__} got {type(p).__name__} among its parameters: it needs "
+                    "tensors, model.parameters()"
+                )
+        for name, value in group.items():
+            if isinstance(value, (int, float)) and not 0 <= value < math.inf:
+                raise ValueError(
+                    f"{type(self).__name__} got {name}={value}: it must be 0 or more, and finite"
+                )
+        return group
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the first group; setting it sets that of all."""
+        return self.param_groups[0]["lr"]
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        for group in self.param_groups:
+            group["lr"] = value
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.grad = None
+
+    def step(self) -> None:
+        """Change every parameter that has a gradient, by the rule of this optimiser."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    if not p.data.flags.c_contiguous:
+                        p.data = p.data.copy()
+                    self._update(p, group, self.state.setdefault(p, {}))
+
+    def _update(self, p: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the settings, and a copy of what is remembered of each parameter, by number."""
+        numbers = {p: i for i, p in enumerate(self._all())}
+        groups = [
+            {**group, "params": [numbers[p] for p in group["params"]]}
+            for group in self.param_groups
+        ]
+        state = {
+            numbers[p]: {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in s.items()}
+            for p, s in self.state.items()
+        }
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` of the same optimiser returned.
+
+        Raises
+        ------
+        ValueError
+            If the groups or their numbers of parameters differ; nothing is changed then.
+        """
+        groups = state_dict["param_groups"]
+        own, given = ([len(g["params"]) for g in gs] for gs in (self.param_groups, groups))
+        if own != given:
+            raise ValueError(
+                f"the state dict is of an optimiser with groups of {given} parameters; this one "
+                f"has {own}: build it with the same model and groups"
+            )
+        everything = self._all()
+        for group, saved in zip(self.param_groups, groups, strict=True):
+            group.update({k: v for k, v in saved.items() if k != "params"})
+        self.state = {
+            everything[int(i)]: {
+                k: np.array(v, p.dtype) if isinstance(v, np.ndarray) else v for k, v in s.items()
+            }
+            for i, s in state_dict["state"].items()
+            for p in (everything[int(i)],)
+        }
+
+    def _all(self) -> list[Tensor]:
+        return [p for group in self.param_groups for p in group["params"]]
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum if wanted: ``v ← μ v + g``, ``p ← p - lr v``.
+
+    Parameters
+    ----------
+    params : iterable of Parameter, or of dict
+        What to optimise.
+    lr : float
+        The learning rate: the length of a step per unit of gradient.
+    momentum : float
+        μ, the share of the last step's velocity that is kept (Polyak 1964).
+    dampening : float
+        How much of a new gradient is left out of the velocity.
+    weight_decay : float
+        Adds this times the parameter to its gradient: an L2 penalty.
+    nesterov : bool
+        Look ahead: step by ``g + μ v`` instead of ``v`` (Sutskever et al. 2013).
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ValueError("SGD with nesterov=True needs a momentum above 0 and no dampening")
+        super().__init__(
+            params,
+            lr=lr,
+            momentum=momentum,
+            dampening=dampening,
+            weight_decay=weight_decay,
+            nesterov=nesterov,
+        )
+
+    def _update(self, p: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
+        g, mu = p.grad, group["momentum"]
+        if group["weight_decay"]:
+            g = g + group["weight_decay"] * p.data
+        if mu:
+            if "momentum_buffer" not in state:
+                state["momentum_buffer"] = g.copy()
+            else:
+                v = state["momentum_buffer"]
+                v *= mu
+                v += (1 - group["dampening"]) * g
+            v = state["momentum_buffer"]
+            g = g + mu * v if group["nesterov"] else v
+        p.data -= group["lr"] * g
+
+
+class Adam(Optimizer):
+    """Steps of a size of their own for each parameter (Kingma and Ba 2015).
+
+    ``m ← β₁ m + (1-β₁) g``, ``v ← β₂ v + (1-β₂) g²``, ``p ← p - lr m̂ / (√v̂ + ε)``, where m̂ and v̂ are
+    m and v divided by 1 - βᵗ, since both start at 0.
+
+    Parameters
+    ----------
+    params : iterable of Parameter, or of dict
+        What to optimise.
+    lr : float
+        The learning rate: roughly, how far a parameter moves in a step.
+    betas : (float, float)
+        How much of the mean gradient and of the mean square is kept from step to step.
+    eps : float
+        Keeps the division finite.
+    weight_decay : float
+        Adds this times the parameter to its gradient (`AdamW` does better).
+    """
+
+    _decoupled = False
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(
+                f"{type(self).__name__} got betas={betas}: each must be 0 or more, below 1"
+            )
+        super().__init__(params, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay)
+
+    def _update(self, p: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
+        if not state:
+            state.update(step=0, exp_avg=np.zeros_like(p.data), exp_avg_sq=np.zeros_like(p.data))
+        state["step"] += 1
+        beta1, beta2 = group["betas"]
+        # the corrections as two scalars: m̂ / (√v̂ + ε) = size m / (√v + ε root)
+        root = math.sqrt(1 - beta2 ** state["step"])
+        size = group["lr"] * root / (1 - beta1 ** state["step"])
+        decay = group["weight_decay"]
+        shrink = 1 - group["lr"] * decay if self._decoupled else 1.0
+        arrays = (a.reshape(-1) for a in (p.data, p.grad, state["exp_avg"], state["exp_avg_sq"]))
+        for x, g, m, v in _chunks(*arrays):
+            if shrink != 1.0:
+                x *= shrink
+            elif decay:
+                g = g + decay * x
+            t = (1 - beta1) * g
+            m *= beta1
+            m += t
+            np.multiply(g, g, out=t)
+            t *= 1 - beta2
+            v *= beta2
+            v += t
+            np.sqrt(v, out=t)
+            t += group["eps"] * root
+            np.divide(m, t, out=t)
+            t *= size
+            x -= t
+
+
+class AdamW(Adam):
+    """Adam whose weight decay shrinks the parameters themselves (Loshchilov and Hutter 2019).
+
+    Parameters
+    ----------
+    params : iterable of Parameter, or of dict
+        What to optimise.
+    lr, betas, eps
+        As in `Adam`.
+    weight_decay : float
+        Each step multiplies the parameters by 1 - lr × weight_decay.
+    """
+
+    _decoupled = True
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay)
+
+
+def _chunks(*arrays: np.ndarray, size: int = 32768) -> Iterable[tuple[np.ndarray, ...]]:
+    """Flat arrays in pieces that stay in the processor's cache from one operation to the next."""
+    for start in range(0, len(arrays[0]), size):
+        yield tuple(a[start : start + size] for a in arrays)

@@ -1,0 +1,910 @@
+"""A numpy array that remembers how it was computed, so that it can say how to change it.
+
+Every operation below is one function: the forward computation, then a closure ``backward`` that
+maps the gradient of its result to the gradients of its inputs (its *parents*). `Tensor.backward`
+walks from the result to the leaves, newest operation first, and is the only place where gradients
+are added up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = [
+    "Tensor",
+    "as_tensor",
+    "cat",
+    "is_grad_enabled",
+    "no_grad",
+    "operands",
+    "record",
+    "stack",
+    "where",
+]
+
+# A context variable, not a global: threads and asyncio tasks each keep their own.
+_grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
+_counter = itertools.count(1)  # leaves have age 0
+
+
+class no_grad(contextlib.ContextDecorator):
+    """Compute without recording: ``with no_grad():``, or ``@no_grad()`` above a function.
+
+    Examples
+    --------
+    >>> w = Tensor([1.0], requires_grad=True)
+    >>> with no_grad():
+    ...     (w * 2).requires_grad
+    False
+    """
+
+    def __enter__(self) -> None:
+        self._before = _grad_enabled.get()
+        _grad_enabled.set(False)
+
+    def __exit__(self, *exc: object) -> None:
+        _grad_enabled.set(self._before)
+
+    def _recreate_cm(self) -> no_grad:
+        return no_grad()  # as a decorator: a fresh one per call, so that calls may nest
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are being recorded (False inside `no_grad`)."""
+    return _grad_enabled.get()
+
+
+class Extreme(NamedTuple):
+    """What `Tensor.max` and `Tensor.min` along one axis return."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class Tensor:
+    """An array of numbers with an optional gradient.
+
+    Parameters
+    ----------
+    data : array_like
+        Lists and single numbers become float32; arrays keep their dtype (and, unless
+        ``requires_grad``, their memory: no copy is made).
+    requires_grad : bool
+        Record every operation on this tensor, so that `backward` can fill in `grad`. The data are
+        then copied: an optimiser that updates them never overwrites the array that they came from.
+
+    Attributes
+    ----------
+    data : numpy.ndarray
+        The values.
+    grad : numpy.ndarray or None
+        After `backward`: the derivative of the result by each value, in the shape of ``data``.
+        A second `backward` adds to it; `zero_grad` forgets it.
+
+    Raises
+    ------
+    ValueError
+        If the data are not a rectangular array of numbers, or need a gradient but are integers.
+
+    Examples
+    --------
+    >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    array([2., 4., 6.], dtype=float32)
+    """
+
+    __slots__ = ("__weakref__", "_age", "_backward", "_parents", "data", "grad", "requires_grad")
+    __array_ufunc__ = None  # so that array * tensor asks the tensor
+    data: np.ndarray
+    grad: np.ndarray | None
+    requires_grad: bool
+
+    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+        self.data = _as_array(data)
+        if requires_grad:
+            if self.data.dtype.kind != "f":
+                raise ValueError(
+                    f"Tensor of {self.data.dtype} cannot have a gradient: only floating-point "
+                    "numbers can change a little; convert with x.astype(np.float32)"
+                )
+            self.data = self.data.copy()
+        self.requires_grad = requires_grad
+        self.grad = None
+        self._parents = ()
+        self._backward = None
+        self._age = 0
+
+    # ---- the walk ------------------------------------------------------------------------
+
+    def backward(self, gradient: Any = None) -> None:
+        """Fill in `grad` of every leaf that this tensor was computed from.
+
+        Parameters
+        ----------
+        gradient : array_like, optional
+            The derivative of what is finally wanted by this tensor, in its shape. A tensor of one
+            element needs none: it is 1.
+
+        Raises
+        ------
+        RuntimeError
+            If nothing was recorded, or it was walked already: the records are freed on the way.
+        ValueError
+            If ``gradient`` is missing or of another shape.
+
+        Notes
+        -----
+        An operation is newer than its inputs, so walking from the newest to the oldest meets
+        each one only after everything computed from it (reverse accumulation, Linnainmaa 1970).
+        """
+        if not self.requires_grad:
+            raise RuntimeError(
+                "backward() has nothing to do: no input of this tensor has requires_grad=True "
+                "(or it was computed under no_grad)"
+            )
+        seed = self._first_gradient(gradient)
+        grads = {id(self): seed}
+        owners = {id(_owner(seed))}  # memory handed out already: a leaf's grad is its own
+        nodes = _reachable(self)
+        while nodes:  # popping lets go of each node, so that memory falls on the way
+            node = nodes.pop()
+            g = grads.pop(id(node), None)
+            if g is None:
+                continue
+            if node._backward is None:
+                node._receive(g, owners)
+                continue
+            for parent, g_parent in zip(node._parents, node._backward(g), strict=True):
+                if g_parent is not None and parent.requires_grad:
+                    key = id(parent)
+                    # a new array, never +=: the same array may have been handed to two parents
+                    grads[key] = grads[key] + g_parent if key in grads else g_parent
+            node._backward, node._parents = _walked, ()
+
+    def _first_gradient(self, gradient: Any) -> np.ndarray:
+        if gradient is None:
+            if self.data.size != 1:
+                raise ValueError(
+                    f"backward() of a tensor of shape {self.shape} needs the gradient to start "
+                    "from; a single number does not: call it on the loss, x.sum() or x.mean()"
+                )
+            return np.ones_like(self.data)
+        gradient = np.asarray(_plain(gradient), self.data.dtype)
+        if gradient.shape != self.shape:
+            raise ValueError(
+                f"backward() got a gradient of shape {gradient.shape} for a tensor of shape "
+                f"{self.shape}: they must be equal"
+            )
+        return gradient
+
+    def _receive(self, g: np.ndarray, owners: set[int]) -> None:
+        if self.grad is not None:
+            self.grad = self.grad + g
+            return
+        shared = id(_owner(g)) in owners or not (g.flags.c_contiguous and g.flags.writeable)
+        self.grad = g.copy(order="C") if shared else g
+        owners.add(id(_owner(self.grad)))
+
+    def zero_grad(self) -> None:
+        """Forget the gradient: `grad` becomes None."""
+        self.grad = None
+
+    def detach(self) -> Tensor:
+        """Return the same values (and memory) without their history."""
+        return Tensor(self.data)
+
+    # ---- arithmetic ----------------------------------------------------------------------
+
+    def __add__(self, other: Any) -> Tensor:
+        a, b = operands(self, other)
+
+        def backward(g):
+            return _unbroadcast(g, a), _unbroadcast(g, b)
+
+        return record(_elementwise(np.add, a, b), (a, b), backward)
+
+    def __sub__(self, other: Any) -> Tensor:
+        a, b = operands(self, other)
+
+        def backward(g):
+            return _unbroadcast(g, a), _unbroadcast(-g, b) if b.requires_grad else None
+
+        return record(_elementwise(np.subtract, a, b), (a, b), backward)
+
+    def __mul__(self, other: Any) -> Tensor:
+        a, b = operands(self, other)
+
+        def backward(g):
+            return (
+                _unbroadcast(g * b.data, a) if a.requires_grad else None,
+                _unbroadcast(g * a.data, b) if b.requires_grad else None,
+            )
+
+        return record(_elementwise(np.multiply, a, b), (a, b), backward)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        a, b = (_floating(t) for t in operands(self, other))
+        out = _elementwise(np.divide, a, b)
+
+        def backward(g):
+            g = g / b.data
+            return _unbroadcast(g, a), _unbroadcast(-g * out, b) if b.requires_grad else None
+
+        return record(out, (a, b), backward)
+
+    def __pow__(self, other: Any) -> Tensor:
+        a, b = operands(self, other)
+        out = _elementwise(_power, a, b)
+
+        def backward(g):
+            ga = gb = None
+            with np.errstate(divide="ignore", invalid="ignore"):
+                if a.requires_grad:  # b a^(b-1); a constant where b = 0, even at a = 0
+                    slope = b.data * _power(a.data, b.data - 1)
+                    if not b.data.all():
+                        slope = np.where(b.data == 0, np.zeros_like(slope), slope)
+                    ga = _unbroadcast(g * slope, a)
+                if b.requires_grad:  # a^b log a; 0^b stays 0 for b >= 0
+                    flat = (a.data == 0) & (b.data >= 0)
+                    slope = np.where(flat, np.zeros_like(out), out * np.log(a.data))
+                    gb = _unbroadcast(g * slope, b)
+            return ga, gb
+
+        return record(out, (a, b), backward)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        a, b = operands(self, other)
+        if not (a.ndim and b.ndim) or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
+            raise ValueError(
+                f"{a.shape} @ {b.shape}: the last axis of the left must equal the last but one "
+                "of the right (rows times columns); is one of them to be transposed?"
+            )
+        rows = a.data if a.ndim > 1 else a.data[None, :]
+        cols = b.data if b.ndim > 1 else b.data[:, None]
+
+        def backward(g):
+            if a.ndim == 1:
+                g = np.expand_dims(g, -1 if b.ndim == 1 else -2)
+            if b.ndim == 1:
+                g = np.expand_dims(g, -1)
+            ga = gb = None
+            if a.requires_grad:
+                ga = _sum_to(g @ cols.swapaxes(-1, -2), rows.shape).reshape(a.shape)
+            if b.requires_grad:
+                gb = _sum_to(rows.swapaxes(-1, -2) @ g, cols.shape).reshape(b.shape)
+            return ga, gb
+
+        return record(_elementwise(np.matmul, a, b), (a, b), backward)
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return _constant(other, self) - self
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return _constant(other, self) / self
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return _constant(other, self) ** self
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return _constant(other, self) @ self
+
+    def __neg__(self) -> Tensor:
+        return record(-self.data, (self,), lambda g: (-g,))
+
+    def __iadd__(self, other: Any) -> Tensor:
+        return self._in_place(operator.iadd, operator.add, other)
+
+    def __isub__(self, other: Any) -> Tensor:
+        return self._in_place(operator.isub, operator.sub, other)
+
+    def __imul__(self, other: Any) -> Tensor:
+        return self._in_place(operator.imul, operator.mul, other)
+
+    def __itruediv__(self, other: Any) -> Tensor:
+        return self._in_place(operator.itruediv, operator.truediv, other)
+
+    def _in_place(self, in_place: Callable, out_of_place: Callable, other: Any) -> Tensor:
+        """``w -= lr * w.grad`` changes a leaf itself; anything computed makes a new tensor."""
+        if not (self.requires_grad and self._backward is None):
+            return out_of_place(self, other)
+        if is_grad_enabled():
+            raise RuntimeError(
+                "a leaf with requires_grad=True cannot be changed in place while operations are "
+                "recorded: update it inside `with no_grad():`"
+            )
+        in_place(self.data, operands(self, other)[1].data)
+        return self
+
+    # ---- comparisons: tensors of booleans, without gradient ------------------------------
+
+    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return self._compare(np.equal, other)
+
+    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return self._compare(np.not_equal, other)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return self._compare(np.less, other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return self._compare(np.less_equal, other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return self._compare(np.greater, other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return self._compare(np.greater_equal, other)
+
+    def _compare(self, ufunc: np.ufunc, other: Any) -> Tensor:
+        if other is None or isinstance(other, str):
+            return NotImplemented
+        return Tensor(_elementwise(ufunc, *operands(self, other)))
+
+    __hash__ = object.__hash__  # by identity, as in PyTorch: == compares values
+
+    # ---- functions of each element -------------------------------------------------------
+
+    def exp(self) -> Tensor:
+        """Return e to the power of each element."""
+        out = np.exp(_floating(self).data)
+        return record(out, (self,), lambda g: (g * out,))
+
+    def log(self) -> Tensor:
+        """Return the natural logarithm of each element."""
+        x = _floating(self).data
+        return record(np.log(x), (self,), lambda g: (g / x,))
+
+    def sqrt(self) -> Tensor:
+        """Return the square root of each element."""
+        out = np.sqrt(_floating(self).data)
+        return record(out, (self,), lambda g: (g / (2 * out),))
+
+    def abs(self) -> Tensor:
+        """Return the absolute value of each element; its slope at 0 is taken as 0."""
+        return record(np.abs(self.data), (self,), lambda g: (g * np.sign(self.data),))
+
+    def clip(self, min: float | None = None, max: float | None = None) -> Tensor:
+        """Return each element, limited to the range from ``min`` to ``max``.
+
+        Elements on or inside the limits pass the gradient on; elements outside do not.
+        """
+        if min is None and max is None:
+            raise ValueError("clip() needs a min, a max or both")
+
+        def backward(g):
+            inside = np.ones(self.shape, bool)
+            if min is not None:
+                inside &= self.data >= min
+            if max is not None:
+                inside &= self.data <= max
+            return (g * inside,)
+
+        return record(np.clip(self.data, min, max), (self,), backward)
+
+    # ---- reductions: dim (or numpy's word, axis) is None for all, an int or a tuple ------
+
+    def sum(self, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None) -> Tensor:
+        """Return the sum over ``dim`` (all axes if None)."""
+        dim = _dim(self, dim, axis)
+
+        def backward(g):
+            return (np.broadcast_to(_restore(g, dim, keepdim), self.shape),)
+
+        return record(self.data.sum(axis=dim, keepdims=keepdim), (self,), backward)
+
+    def mean(self, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None) -> Tensor:
+        """Return the mean over ``dim`` (all axes if None)."""
+        x, dim = _floating(self), _dim(self, dim, axis)
+        count = _count(x, dim)
+
+        def backward(g):
+            return (np.broadcast_to(_restore(g / count, dim, keepdim), x.shape),)
+
+        return record(x.data.mean(axis=dim, keepdims=keepdim), (x,), backward)
+
+    def var(
+        self, dim: Dim = None, keepdim: bool = False, *, correction: int = 1, axis: Dim = None
+    ) -> Tensor:
+        """Return the variance over ``dim``: squared deviations over (count - ``correction``)."""
+        x, dim = _floating(self), _dim(self, dim, axis)
+        centred = x.data - x.data.mean(axis=dim, keepdims=True)
+        dof = _degrees_of_freedom(x, dim, correction)
+
+        def backward(g):
+            return (_restore(g, dim, keepdim) * centred * (2 / dof),)
+
+        return record((centred * centred).sum(axis=dim, keepdims=keepdim) / dof, (x,), backward)
+
+    def std(
+        self, dim: Dim = None, keepdim: bool = False, *, correction: int = 1, axis: Dim = None
+    ) -> Tensor:
+        """Return the standard deviation over ``dim``; its slope is taken as 0 where it is 0."""
+        x, dim = _floating(self), _dim(self, dim, axis)
+        centred = x.data - x.data.mean(axis=dim, keepdims=True)
+        dof = _degrees_of_freedom(x, dim, correction)
+        out = np.sqrt((centred * centred).sum(axis=dim, keepdims=keepdim) / dof)
+
+        def backward(g):
+            slope = np.divide(g, out * dof, out=np.zeros_like(out), where=out > 0)
+            return (_restore(slope, dim, keepdim) * centred,)
+
+        return record(out, (x,), backward)
+
+    def logsumexp(self, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None) -> Tensor:
+        """Return log(sum(exp(x))) over ``dim``, without overflow."""
+        x, dim = _floating(self), _dim(self, dim, axis)
+        top = x.data.max(axis=dim, keepdims=True)
+        top = np.where(np.isfinite(top), top, np.zeros_like(top))
+        with np.errstate(divide="ignore"):
+            full = top + np.log(np.exp(x.data - top).sum(axis=dim, keepdims=True))
+
+        def backward(g):  # softmax, and 0 where the whole slice is -inf
+            return (_restore(g, dim, keepdim) * np.exp(x.data - np.maximum(full, -1e30)),)
+
+        out = full if keepdim else full.squeeze() if dim is None else full.squeeze(dim)
+        return record(out, (x,), backward)
+
+    def max(self, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None) -> Tensor | Extreme:
+        """Return the largest element; along one axis also where it stands.
+
+        Parameters
+        ----------
+        dim, axis : int, tuple of int or None
+            An int returns ``(values, indices)``; a tuple, or None for all axes, the values only.
+        keepdim : bool
+            Keep the reduced axes with length 1.
+
+        Notes
+        -----
+        As in PyTorch, equal largest elements share the gradient equally, but along one axis the
+        element at ``indices`` gets all of it.
+        """
+        return _extreme(self, _dim(self, dim, axis), keepdim, np.max, np.argmax)
+
+    def min(self, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None) -> Tensor | Extreme:
+        """Return the smallest element; along one axis also where it stands (see `max`)."""
+        return _extreme(self, _dim(self, dim, axis), keepdim, np.min, np.argmin)
+
+    def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
+        """Return where the largest element stands (without ``dim``: in the flattened tensor)."""
+        return Tensor(np.argmax(self.data, axis=dim, keepdims=keepdim))
+
+    # ---- shape ---------------------------------------------------------------------------
+
+    def __getitem__(self, index: Any) -> Tensor:
+        parts = index if isinstance(index, tuple) else (index,)
+        index = tuple(_index(part) for part in parts)
+        # only arrays of integers can name an element twice; everything else is assigned at once
+        once = not any(isinstance(p, np.ndarray) and p.dtype != bool for p in index)
+
+        def backward(g):
+            full = np.zeros_like(self.data)
+            if once:
+                full[index] = g
+            else:
+                np.add.at(full, index, g)
+            return (full,)
+
+        return record(self.data[index], (self,), backward)
+
+    def reshape(self, *shape: int | Sequence[int]) -> Tensor:
+        """Return the same elements in another shape; one length may be -1."""
+        shape = _flat(shape)
+        try:
+            out = self.data.reshape(shape)
+        except ValueError:
+            raise ValueError(
+                f"reshape({', '.join(map(str, shape))}) of a tensor of shape {self.shape}: "
+                f"it holds {self.data.size} elements, which do not fill that shape"
+            ) from None
+        return record(out, (self,), lambda g: (g.reshape(self.shape),))
+
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+        """Return the axes from ``start_dim`` to ``end_dim`` as one: ``flatten(1)`` keeps N."""
+        if self.ndim == 0:
+            return self.reshape(1)
+        start, end = (_axis(d, self.ndim) for d in (start_dim, end_dim))
+        middle = int(np.prod(self.shape[start : end + 1]))
+        return self.reshape(*self.shape[:start], middle, *self.shape[end + 1 :])
+
+    def permute(self, *dims: int | Sequence[int]) -> Tensor:
+        """Return the axes in the order ``dims``."""
+        dims = tuple(_axis(d, self.ndim) for d in _flat(dims))
+        back = tuple(np.argsort(dims))
+        return record(self.data.transpose(dims), (self,), lambda g: (g.transpose(back),))
+
+    def transpose(self, dim0: int, dim1: int) -> Tensor:
+        """Return the tensor with two axes exchanged."""
+        out = self.data.swapaxes(dim0, dim1)
+        return record(out, (self,), lambda g: (g.swapaxes(dim0, dim1),))
+
+    @property
+    def T(self) -> Tensor:
+        """The axes in reverse order; of a matrix, the transpose."""
+        return self.permute(*range(self.ndim - 1, -1, -1))
+
+    def squeeze(self, dim: Dim = None) -> Tensor:
+        """Return the tensor without its axes of length 1 (or those named by ``dim``)."""
+        dims = range(self.ndim) if dim is None else _flat((dim,))
+        gone = {a for a in (_axis(d, self.ndim) for d in dims) if self.shape[a] == 1}
+        return self.reshape(tuple(n for i, n in enumerate(self.shape) if i not in gone))
+
+    def unsqueeze(self, dim: int) -> Tensor:
+        """Return the tensor with a new axis of length 1 at ``dim``."""
+        at = _axis(dim, self.ndim + 1)
+        return self.reshape(*self.shape[:at], 1, *self.shape[at:])
+
+    def expand(self, *sizes: int | Sequence[int]) -> Tensor:
+        """Return the tensor repeated along axes of length 1, without a copy; -1 keeps a length."""
+        sizes = _flat(sizes)
+        own = (1,) * (len(sizes) - self.ndim) + self.shape
+        shape = tuple(n if s == -1 else s for s, n in zip(sizes, own, strict=True))
+        out = np.broadcast_to(self.data, shape)
+        return record(out, (self,), lambda g: (_unbroadcast(g, self),))
+
+    # ---- as a Python and numpy object ----------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The length of each axis."""
+        return self.data.shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self.data.ndim
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The kind of number, such as float32, float64, int64 or bool."""
+        return self.data.dtype
+
+    def item(self) -> float | int | bool:
+        """Return the only element as a Python number."""
+        if self.data.size != 1:
+            raise ValueError(f"item() needs a tensor of one element; this has shape {self.shape}")
+        return self.data.item()
+
+    def numpy(self) -> np.ndarray:
+        """Return the values as an array that shares this tensor's memory."""
+        if self.requires_grad:
+            raise RuntimeError(
+                "an array cannot carry a gradient: use x.detach().numpy(), or x.data"
+            )
+        return self.data
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise TypeError("a tensor of no axes has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self == value).data.any())
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        return operator.index(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item() if self.data.size == 1 and spec else str(self), spec)
+
+    def __repr__(self) -> str:
+        values = np.array2string(self.data, separator=", ", prefix="Tensor(")
+        kind = "" if self.dtype in (np.float32, np.int64, bool) else f", dtype={self.dtype}"
+        grad = ", requires_grad=True" if self.requires_grad else ""
+        return f"Tensor({values}{kind}{grad})"
+
+
+Dim = int | Sequence[int] | None
+
+
+# ---- what a primitive needs ----------------------------------------------------------
+
+
+def record(
+    data: np.ndarray,
+    parents: tuple[Tensor, ...],
+    backward: Callable[[np.ndarray], tuple[np.ndarray | None, ...]],
+) -> Tensor:
+    """Make the result of an operation, and remember how to go back. For new operations.
+
+    Parameters
+    ----------
+    data : numpy.ndarray
+        The values computed.
+    parents : tuple of Tensor
+        What they were computed from.
+    backward : callable
+        Takes the gradient of the result (in its shape) and returns one gradient per parent (in the
+        parent's shape), or None for a parent that needs none. It must not change any array that
+        it was given, nor one that it has returned.
+
+    Examples
+    --------
+    >>> def cube(x):
+    ...     return record(x.data**3, (x,), lambda g: (g * 3 * x.data**2,))
+    >>> x = Tensor(2.0, requires_grad=True)
+    >>> cube(x).backward()
+    >>> x.grad
+    array(12., dtype=float32)
+    """
+    out = Tensor.__new__(Tensor)
+    out.data = data if type(data) is np.ndarray else np.asarray(data)
+    out.grad = None
+    out.requires_grad = False
+    out._parents = ()
+    out._backward = None
+    out._age = 0
+    if _grad_enabled.get():
+        for parent in parents:
+            if parent.requires_grad:
+                out.requires_grad = True
+                out._parents = parents
+                out._backward = backward
+                out._age = next(_counter)
+                break
+    return out
+
+
+def as_tensor(x: Any) -> Tensor:
+    """Return ``x`` itself if it is a tensor, else ``Tensor(x)``."""
+    return x if isinstance(x, Tensor) else Tensor(x)
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Join tensors along an axis that they have; all others must be equal."""
+    tensors = _alike("cat", tensors)
+    ends = np.cumsum([t.shape[dim] for t in tensors])[:-1]
+    out = np.concatenate([t.data for t in tensors], axis=dim)
+    return record(out, tensors, lambda g: tuple(np.split(g, ends, axis=dim)))
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Join tensors of one shape along a new axis."""
+    tensors = _alike("stack", tensors)
+    out = np.stack([t.data for t in tensors], axis=dim)
+    return record(out, tensors, lambda g: tuple(np.moveaxis(g, dim, 0)))
+
+
+def where(condition: Any, input: Any, other: Any) -> Tensor:
+    """Take each element from ``input`` where ``condition`` holds, else from ``other``."""
+    mask = np.asarray(_plain(condition), bool)
+    a, b = operands(input, other if isinstance(input, Tensor) else as_tensor(other))
+
+    def backward(g):  # not g * mask: an infinite gradient on the side not taken stays out
+        return (
+            _unbroadcast(np.where(mask, g, 0), a) if a.requires_grad else None,
+            _unbroadcast(np.where(mask, 0, g), b) if b.requires_grad else None,
+        )
+
+    return record(np.where(mask, a.data, b.data), (a, b), backward)
+
+
+# ---- details -------------------------------------------------------------------------
+
+
+def _as_array(data: Any) -> np.ndarray:
+    if isinstance(data, Tensor):
+        return data.data
+    listed = not isinstance(data, (np.ndarray, np.generic))
+    try:
+        array = np.asarray(data)
+    except ValueError:
+        raise ValueError(
+            "Tensor got rows of different lengths: every row must have as many numbers as the "
+            "others; pad the short ones"
+        ) from None
+    if array.dtype.kind not in "fiub":
+        raise ValueError(
+            f"Tensor got {type(data).__name__} of dtype {array.dtype}: it holds numbers only; "
+            "encode text and missing values as numbers first"
+        )
+    return array.astype(np.float32) if listed and array.dtype.kind != "b" else array
+
+
+def _constant(value: Any, like: Tensor) -> Tensor:
+    """Give a number or a list the dtype of the tensor that it meets; an array keeps its own."""
+    if isinstance(value, np.ndarray):
+        return Tensor(value)
+    out = np.asarray(value)
+    if like.data.dtype.kind == "f" and out.dtype.kind in "fiub":
+        return Tensor(out.astype(like.data.dtype))
+    return Tensor(out) if out.dtype.kind in "iub" else Tensor(value)
+
+
+def operands(a: Any, b: Any) -> tuple[Tensor, Tensor]:
+    """Return both sides as tensors of one dtype. Integers follow floats; float32 never float64."""
+    if not isinstance(b, Tensor):
+        b = _constant(b, a)
+    elif not isinstance(a, Tensor):
+        a = _constant(a, b)
+    x, y = a.data.dtype, b.data.dtype
+    if x == y:
+        return a, b
+    if x.kind == "f" and y.kind == "f":
+        raise ValueError(
+            f"{x} of shape {a.shape} meets {y} of shape {b.shape}: both must be of one kind; "
+            "convert the data, x.astype(np.float32), or the model, model.double()"
+        )
+    if x.kind == "f":
+        return a, Tensor(b.data.astype(x))
+    if y.kind == "f":
+        return Tensor(a.data.astype(y)), b
+    return a, b  # integers and booleans: numpy's rules
+
+
+def _floating(x: Tensor) -> Tensor:
+    return x if x.data.dtype.kind == "f" else Tensor(x.data.astype(np.float32))
+
+
+def _elementwise(ufunc: Callable, a: Tensor, b: Tensor) -> np.ndarray:
+    try:
+        return ufunc(a.data, b.data)
+    except ValueError:
+        raise ValueError(
+            f"{ufunc.__name__.strip('_')} of shapes {a.shape} and {b.shape}: compared from the "
+            "last axis backwards, lengths must be equal or 1; reshape or unsqueeze one of them"
+        ) from None
+
+
+def _power(x: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Small whole powers by multiplication: np.power is some 20 times slower."""
+    if n.size == 1 and n.ndim == 0:
+        if n == 1:
+            return x
+        if n == 2:
+            return x * x
+        if n == 3:
+            return x * x * x
+    return np.power(x, n)
+
+
+def _sum_to(g: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Add up what broadcasting had repeated, so that ``g`` has ``shape`` again."""
+    if g.shape == shape:
+        return g
+    if g.ndim > len(shape):
+        g = g.sum(axis=tuple(range(g.ndim - len(shape))))
+    ones = tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1)
+    return g.sum(axis=ones, keepdims=True) if ones else g
+
+
+def _unbroadcast(g: np.ndarray, parent: Tensor) -> np.ndarray | None:
+    return _sum_to(g, parent.data.shape) if parent.requires_grad else None
+
+
+def _dim(x: Tensor, dim: Dim, axis: Dim) -> int | tuple[int, ...] | None:
+    dim = axis if dim is None else dim
+    if dim is None:
+        return None
+    if isinstance(dim, (int, np.integer)):
+        return _axis(dim, x.ndim)
+    return tuple(_axis(d, x.ndim) for d in dim)
+
+
+def _axis(dim: int, ndim: int) -> int:
+    if not -ndim <= dim < max(ndim, 1):
+        raise ValueError(f"axis {dim} of a tensor of {ndim} axes: it must be {-ndim} to {ndim - 1}")
+    return int(dim) % max(ndim, 1)
+
+
+def _count(x: Tensor, dim: int | tuple[int, ...] | None) -> int:
+    axes = range(x.ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
+    return int(np.prod([x.shape[a] for a in axes]))
+
+
+def _degrees_of_freedom(x: Tensor, dim: int | tuple[int, ...] | None, correction: int) -> int:
+    dof = _count(x, dim) - correction
+    if dof <= 0:
+        raise ValueError(
+            f"the variance of {_count(x, dim)} elements with correction={correction} divides by "
+            f"{dof}: it needs more elements, or correction=0"
+        )
+    return dof
+
+
+def _restore(g: np.ndarray, dim: int | tuple[int, ...] | None, keepdim: bool) -> np.ndarray:
+    """Give a reduced gradient its lost axes back, with length 1."""
+    return g if keepdim or dim is None else np.expand_dims(g, dim)
+
+
+def _extreme(x: Tensor, dim: Any, keepdim: bool, pick: Callable, arg: Callable) -> Any:
+    if isinstance(dim, int):
+        at = arg(x.data, axis=dim, keepdims=True)
+
+        def backward(g):
+            full = np.zeros_like(x.data)
+            np.put_along_axis(full, at, _restore(g, dim, keepdim), axis=dim)
+            return (full,)
+
+        values = np.take_along_axis(x.data, at, axis=dim)
+        shown = (lambda a: a) if keepdim else (lambda a: a.squeeze(dim))
+        return Extreme(record(shown(values), (x,), backward), Tensor(shown(at)))
+
+    best = pick(x.data, axis=dim, keepdims=True)
+
+    def backward(g):
+        ties = (x.data == best).astype(g.dtype)
+        return (_restore(g, dim, keepdim) * ties / ties.sum(axis=dim, keepdims=True),)
+
+    return record(pick(x.data, axis=dim, keepdims=keepdim), (x,), backward)
+
+
+def _alike(name: str, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    tensors = tuple(as_tensor(t) for t in tensors)
+    kinds = sorted({str(t.dtype) for t in tensors})
+    if len(kinds) != 1:
+        raise ValueError(
+            f"{name}() got {len(tensors)} tensors of dtypes {', '.join(kinds) or 'none'}: "
+            "it needs at least one, and all of one dtype; convert with x.astype(np.float32)"
+        )
+    return tensors
+
+
+def _flat(args: tuple) -> tuple[int, ...]:
+    """Shapes may be given as reshape(2, 3) or reshape((2, 3))."""
+    if len(args) == 1 and not isinstance(args[0], (int, np.integer)):
+        args = tuple(args[0])
+    return tuple(int(a) for a in args)
+
+
+def _index(part: Any) -> Any:
+    if isinstance(part, Tensor):
+        part = part.data
+    if isinstance(part, (list, tuple)):
+        part = np.asarray(part, dtype=int if len(part) == 0 else None)
+    return part
+
+
+def _plain(x: Any) -> Any:
+    return x.data if isinstance(x, Tensor) else x
+
+
+def _owner(array: np.ndarray) -> Any:
+    return array if array.base is None else array.base
+
+
+def _reachable(root: Tensor) -> list[Tensor]:
+    """Everything that ``root`` was computed from and that needs a gradient, oldest first."""
+    seen, waiting, found = {id(root)}, [root], []
+    while waiting:  # no recursion: a chain of 10,000 steps is no problem
+        node = waiting.pop()
+        found.append(node)
+        for parent in node._parents:
+            if parent.requires_grad and id(parent) not in seen:
+                seen.add(id(parent))
+                waiting.append(parent)
+    found.sort(key=operator.attrgetter("_age"))
+    return found
+
+
+def _walked(g: np.ndarray) -> tuple:
+    raise RuntimeError(
+        "backward() came to an operation that an earlier backward() had walked and freed: compute "
+        "the loss again, or add the losses and call backward() once"
+    )
