@@ -3,7 +3,7 @@
     python data/build/build.py FOLDER
 
 writes every file and a manifest into FOLDER and fails if what a file holds differs from the shipped
-one. Needs numpy, Pillow, pip, npm and Debian 12's apt-get (run `apt-get update` first) and dpkg-deb.
+one. Needs numpy, Pillow, pip, npm and, on Debian 12, apt-get (after `apt-get update`) and dpkg-deb.
 """
 
 import gzip

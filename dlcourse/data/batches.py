@@ -46,7 +46,7 @@ class DataLoader:
     ) -> None:
         if isinstance(arrays, np.ndarray):
             raise ValueError("DataLoader needs a tuple of arrays: write DataLoader((x, y), ...)")
-        arrays = tuple(np.asarray(a) for a in arrays)
+        arrays = tuple(_array(a, i) for i, a in enumerate(arrays))
         shapes = ", ".join(str(a.shape) for a in arrays)
         if not arrays or any(a.ndim == 0 or len(a) == 0 for a in arrays):
             raise ValueError(f"DataLoader got no examples: arrays of shapes [{shapes}]")
@@ -55,8 +55,6 @@ class DataLoader:
                 f"DataLoader got arrays of different lengths, shapes [{shapes}]: "
                 "row i of each must belong to the same example"
             )
-        for i, a in enumerate(arrays):
-            _check_finite(a, f"DataLoader's array {i}")
         if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer):
             raise ValueError(f"batch_size must be an integer, got {batch_size!r}")
         if batch_size < 1:
@@ -87,12 +85,19 @@ class DataLoader:
             yield tuple(a.take(rows, axis=0) for a in self.arrays)
 
 
-def _check_finite(a: np.ndarray, what: str) -> None:
+def _array(values: np.ndarray, i: int) -> np.ndarray:
+    """Give the loader's array ``i``, whose rows are of one length and hold only finite numbers."""
+    try:
+        a = np.asarray(values)
+    except ValueError:
+        raise ValueError(
+            f"DataLoader's array {i} is ragged: cut or fill it up to rows of one length first"
+        ) from None
     # min and max hand NaN on, so that no large array of booleans is needed.
-    if a.dtype.kind != "f" or a.size == 0 or np.isfinite([a.min(), a.max()]).all():
-        return
-    where = tuple(int(i) for i in np.argwhere(~np.isfinite(a))[0])
-    raise ValueError(
-        f"{what} holds {a[where]} at index {where}, and one such number spoils every weight: "
-        "leave that row out or fill it in first"
-    )
+    if a.dtype.kind == "f" and a.size and not np.isfinite([a.min(), a.max()]).all():
+        where = tuple(int(k) for k in np.argwhere(~np.isfinite(a))[0])
+        raise ValueError(
+            f"DataLoader's array {i} holds {a[where]} at index {where}, and one such number spoils "
+            "every weight: leave that row out or fill it in first"
+        )
+    return a
