@@ -39,6 +39,7 @@ __all__ = [
     "code",
     "exercises_of",
     "lettered",
+    "listed",
     "setting",
 ]
 
@@ -132,8 +133,7 @@ class Question:
 
     def markdown(self) -> str:
         """Return question and options as Markdown that reads well as plain text too."""
-        options = [f"- **{letter}**: {text}" for letter, text in lettered(self.options).items()]
-        return "\n".join([self.text, "", *options])
+        return listed(self.text, self.options)
 
 
 @dataclass(repr=False, eq=False)
@@ -268,7 +268,7 @@ class Exercise:
         return Verdict("wrong", f"✗ {self.name}: {text}")
 
     def _known(self, mistake: Mistake) -> Verdict:
-        text = f"✗ {self.name}: a known mistake: {mistake.name}" + _below(mistake.because)
+        text = f"✗ {self.name}: {mistake.name}" + _below(mistake.because)
         return Verdict("wrong", text, mistake.name)
 
 
@@ -427,7 +427,7 @@ class Choice(Exercise):
         super().__post_init__()
         self.question = Question(self.__doc__, self.options, self.answer)
         self.mistakes = [
-            Mistake(f"option {letter}", self.question.feedback(letter), letter)
+            Mistake(f"not {letter}", self.question.feedback(letter), letter)
             for letter in lettered(self.options)
             if letter != self.answer
         ]
@@ -477,6 +477,12 @@ def exercises_of(module: ModuleType) -> list[Exercise]:
 def lettered(options: Iterable[str]) -> dict[str, str]:
     """Return letter → option."""
     return dict(zip("abcdefgh", options, strict=False))
+
+
+def listed(text: str, options: Iterable[str]) -> str:
+    """Return a question and its lettered options as Markdown that reads well as plain text too."""
+    lines = [f"- **{letter}**: {option}" for letter, option in lettered(options).items()]
+    return "\n".join([text, "", *lines])
 
 
 def _filled(text: str) -> str:

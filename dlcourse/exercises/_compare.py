@@ -22,9 +22,9 @@ class Outcome:
     value : object
         What it returned.
     error : str
-        "ValueError: …" and the likely mend, if it raised.
+        "ValueError: …" if it raised.
     where : str
-        The line of the function's own code that raised or warned.
+        The line of the function's own code that raised or warned, and the likely mend.
     changed : tuple of int
         Positions of the arguments that it changed.
     warned : tuple of str
@@ -55,7 +55,8 @@ def run(function: Callable, arguments: tuple) -> Outcome:
         try:
             value, error, where = function(*given), "", ""
         except Exception as exception:  # not KeyboardInterrupt: ■ must stop an endless loop
-            value, error, where = None, _described(exception), _where(exception, function)
+            value, error = None, f"{type(exception).__name__}: {_constant(str(exception))}"
+            where = _where(exception, function) + _mend(exception)
     numeric = [warning for warning in caught if issubclass(warning.category, RuntimeWarning)]
     if numeric and not error:
         where = _line(numeric[0].filename, numeric[0].lineno)
@@ -174,14 +175,19 @@ def kind(value: Any) -> str:
 
 
 def short(value: Any) -> str:
-    """Return a value's repr, rounded, shortened, and without the addresses that differ each run."""
+    """Return a value's repr, rounded and shortened."""
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         value = value.item()
     if isinstance(value, float):
         return f"{value:.6g}"
     with np.printoptions(precision=4, threshold=40, edgeitems=3, suppress=True):
-        text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+        text = _constant(repr(value))
     return text if len(text) <= 400 else text[:400] + " …"
+
+
+def _constant(text: str) -> str:
+    """Return a text without the memory addresses that differ from run to run."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
 
 
 def _same(new: Any, old: Any) -> bool:
@@ -203,10 +209,8 @@ _MENDS = (
 )
 
 
-def _described(exception: Exception) -> str:
-    message = re.sub(r" at 0x[0-9a-fA-F]+", "", str(exception))
-    mend = next((mend for known, mend in _MENDS if isinstance(exception, known)), "")
-    return f"{type(exception).__name__}: {message}" + (f"\n  {mend}" if mend else "")
+def _mend(exception: Exception) -> str:
+    return next((f"\n  {mend}" for known, mend in _MENDS if isinstance(exception, known)), "")
 
 
 def _where(exception: Exception, function: Callable) -> str:
