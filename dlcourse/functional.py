@@ -52,7 +52,7 @@ def linear(input: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     x = as_tensor(input)
     _check_linear(x, weight)
-    rows = x.data.reshape(-1, x.shape[-1])  # (N, in)
+    rows = x.data if x.ndim == 2 else x.data.reshape(-1, x.shape[-1])  # (N, in)
     out = rows @ weight.data.T  # (N, out)
     if bias is not None:
         out += bias.data
@@ -73,7 +73,7 @@ def _check_linear(x: Tensor, weight: Tensor) -> None:
     name = f"Linear({n_in}, {n_out})"
     if x.ndim == 0 or x.shape[-1] != n_in:
         mend = f"its last axis must be {n_in}"
-        if int(np.prod(x.shape[1:])) == n_in:
+        if x.ndim > 2 and int(np.prod(x.shape[1:])) == n_in:
             mend += f"; flatten each example first, x.reshape({x.shape[0]}, -1)"
         elif x.ndim == 1 and n_in == 1:
             mend += "; give each example a row of its own, x.reshape(-1, 1)"

@@ -72,6 +72,7 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} needs a method forward(self, x)")
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """Apply `forward` to the inputs; arrays among them become tensors."""
         inputs = tuple(Tensor(x) if isinstance(x, np.ndarray) else x for x in inputs)
         return self.forward(*inputs, **options)
 

@@ -192,8 +192,8 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """Steps of a size of their own for each parameter (Kingma and Ba 2015).
 
-    ``m ← β₁ m + (1-β₁) g``, ``v ← β₂ v + (1-β₂) g²``, ``p ← p - lr m̂ / (√v̂ + ε)``, where m̂ and v̂ are
-    m and v divided by 1 - βᵗ, since both start at 0.
+    ``m ← β₁ m + (1-β₁) g``, ``v ← β₂ v + (1-β₂) g²``, ``p ← p - lr m̂ / (√v̂ + ε)``, where m̂ and v̂
+    are m and v divided by 1 - βᵗ, since both start at 0.
 
     Parameters
     ----------

@@ -290,17 +290,17 @@ def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """
     problem = "it is no .npz archive of arrays"
     try:
-        archive = np.load(path, allow_pickle=False)
-        if isinstance(archive, np.lib.npyio.NpzFile):
-            with archive:
+        with open(path, "rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.lib.npyio.NpzFile):
                 arrays = {name: archive[name] for name in archive.files}
-            if all(isinstance(array, np.ndarray) for array in arrays.values()):
-                return arrays
-            problem = "it holds other things than arrays; a PyTorch file (.pt) is a pickle inside"
+                if all(isinstance(array, np.ndarray) for array in arrays.values()):
+                    return arrays
+                problem = "it holds other things than arrays; PyTorch's .pt is a pickle inside"
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         problem = f"{error}"
     raise ValueError(
         f"{os.fspath(path)} cannot be read as a state dict: {problem}. If save() wrote it, "
-        "it is damaged: save it again. From PyTorch, give save() the arrays {k: v.numpy() for k, v in "
-        "model.state_dict().items()}"
+        "it is damaged: save it again. From PyTorch, give save() the arrays "
+        "{k: v.numpy() for k, v in model.state_dict().items()}"
     )

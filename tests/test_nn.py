@@ -1,0 +1,217 @@
+"""Modules: what they find, save, load and refuse."""
+
+import numpy as np
+import pytest
+
+from dlcourse import Tensor, init, nn
+from dlcourse import functional as F
+from dlcourse.gradcheck import gradcheck
+
+
+class Net(nn.Module):
+    def __init__(self, rng=0):
+        rng = np.random.default_rng(rng)
+        self.scale = nn.Parameter([2.0])
+        self.body = nn.Sequential(nn.Linear(3, 4, rng=rng), nn.Tanh(), nn.Linear(4, 2, rng=rng))
+        self.heads = nn.ModuleList([nn.Linear(2, 1, bias=False, rng=rng)])
+        self.heads.append(nn.Linear(2, 1, rng=rng))
+
+    def forward(self, x):
+        h = self.body(x) * self.scale
+        return sum((head(h) for head in self.heads), 0.0)
+
+
+NAMES = [
+    "scale",
+    "body.0.weight",
+    "body.0.bias",
+    "body.2.weight",
+    "body.2.bias",
+    "heads.0.weight",
+    "heads.1.weight",
+    "heads.1.bias",
+]
+
+
+def test_parameters_are_found_in_pytorchs_order_with_its_names():
+    model = Net()
+    assert [name for name, _ in model.named_parameters()] == NAMES
+    assert list(model.state_dict()) == NAMES
+    assert model.state_dict()["body.0.weight"].shape == (4, 3)
+
+
+def test_a_shared_parameter_counts_once_and_is_saved_under_both_names():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    model[1].weight = model[0].weight
+    assert len(list(model.parameters())) == 3
+    assert list(model.state_dict()) == ["0.weight", "0.bias", "1.weight", "1.bias"]
+
+
+def test_gradients_of_a_whole_model():
+    model = Net().double()
+    names, values = zip(*model.state_dict().items(), strict=True)
+    x = np.random.default_rng(1).normal(size=(5, 3))
+
+    def run(*parameters):
+        for name, parameter in zip(names, parameters, strict=True):
+            *path, last = name.split(".")
+            module = model
+            for part in path:
+                module = getattr(module, part)
+            setattr(module, last, parameter)
+        return model(x)
+
+    assert gradcheck(run, [Tensor(v, requires_grad=True) for v in values])
+
+
+def test_state_dict_is_a_copy_and_carries_over():
+    model, other = Net(0), Net(1)
+    x = np.ones((5, 3), np.float32)
+    saved = model.state_dict()
+    model.scale.data[:] = 9
+    assert saved["scale"] == 2
+    assert other.load_state_dict(saved) == ([], [])
+    np.testing.assert_array_equal(other(x).data, Net(0)(x).data)
+    saved["scale"][:] = 5
+    assert other.scale.data == 2
+
+
+def test_a_state_dict_that_does_not_fit_changes_nothing():
+    model = Net()
+    before = model.state_dict()
+    good = Net(1).state_dict()
+    bad = {
+        "missing body.0.bias": {k: v for k, v in good.items() if k != "body.0.bias"},
+        "unexpected extra": {**good, "extra": np.ones(1)},
+        r"body.0.weight: shape \(3, 4\), needed \(4, 3\)": {
+            **good,
+            "body.0.weight": np.ones((3, 4)),
+        },
+        "heads.1.bias: dtype <U1": {**good, "heads.1.bias": np.array(["x"])},
+    }
+    for says, state in bad.items():
+        with pytest.raises(ValueError, match=says):
+            model.load_state_dict(state)
+        for name, value in model.state_dict().items():
+            np.testing.assert_array_equal(value, before[name])
+    missing, unexpected = model.load_state_dict({"scale": [7.0], "extra": 1}, strict=False)
+    assert model.scale.data == 7
+    assert missing == NAMES[1:]
+    assert unexpected == ["extra"]
+
+
+def test_frozen_layers_get_no_gradient():
+    model = Net()
+    model.body.requires_grad_(False)
+    model(np.ones((2, 3), np.float32)).sum().backward()
+    with_gradient = [name for name, p in model.named_parameters() if p.grad is not None]
+    assert with_gradient == [n for n in NAMES if not n.startswith("body")]
+    model.zero_grad()
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_modes_and_precision_reach_every_module():
+    model = Net()
+    assert all(m.training for m in model.modules())
+    assert model.eval() is model
+    assert not any(m.training for m in model.modules())
+    model.train()
+    assert all(m.training for m in model.modules())
+    assert {p.dtype for p in model.double().parameters()} == {np.dtype(np.float64)}
+    assert model(np.ones((2, 3))).dtype == np.float64
+    assert {p.dtype for p in model.float().parameters()} == {np.dtype(np.float32)}
+
+
+def test_the_seed_decides_and_pytorchs_range_is_kept():
+    a, b, c = (nn.Linear(100, 50, rng=seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(a.weight.data, b.weight.data)
+    assert not np.array_equal(a.weight.data, c.weight.data)
+    assert not np.array_equal(nn.Linear(4, 4).weight.data, nn.Linear(4, 4).weight.data)
+    assert 0.099 < np.abs(a.weight.data).max() <= 0.1
+    assert np.abs(a.bias.data).max() <= 0.1
+    rng = np.random.default_rng(0)
+    assert not np.array_equal(
+        nn.Linear(4, 4, rng=rng).weight.data, nn.Linear(4, 4, rng=rng).weight.data
+    )
+
+
+def test_containers():
+    model = nn.Sequential(nn.Linear(2, 3, rng=0), nn.ReLU(), nn.Linear(3, 1, rng=1))
+    assert len(model) == 3
+    assert isinstance(model[-1], nn.Linear)
+    assert isinstance(model[:2], nn.Sequential)
+    x = np.ones((4, 2), np.float32)
+    np.testing.assert_array_equal(model[2](model[:2](x)).data, model(x).data)
+    with pytest.raises(ValueError, match=r"nn.Tanh\(\)"):
+        nn.Sequential(nn.Linear(2, 2), F.tanh)
+    assert repr(model).splitlines()[1] == "  (0): Linear(2, 3)"
+
+
+def test_layers_are_their_functions():
+    x = np.random.default_rng(0).normal(size=(4, 3, 2)).astype(np.float32)
+    pairs = [
+        (nn.ReLU()(x), F.relu(x)),
+        (nn.Sigmoid()(x), F.sigmoid(x)),
+        (nn.Tanh()(x), F.tanh(x)),
+        (nn.Softmax(dim=1)(x), F.softmax(x, 1)),
+        (nn.Flatten()(x), x.reshape(4, 6)),
+        (nn.MSELoss("sum")(x, x * 2), F.mse_loss(x, x * 2, "sum")),
+        (nn.BCELoss()(x * 0 + 0.3, x * 0), F.binary_cross_entropy(x * 0 + 0.3, x * 0)),
+        (
+            nn.BCEWithLogitsLoss(pos_weight=[3.0, 1.0])(x, x * 0 + 1),
+            F.binary_cross_entropy_with_logits(x, x * 0 + 1, pos_weight=[3.0, 1.0]),
+        ),
+        (
+            nn.CrossEntropyLoss([1.0, 2.0, 3.0], label_smoothing=0.1, ignore_index=1)(
+                x, np.array([[0, 1], [2, 1], [0, 0], [2, 2]])
+            ),
+            F.cross_entropy(
+                x,
+                np.array([[0, 1], [2, 1], [0, 0], [2, 2]]),
+                [1.0, 2.0, 3.0],
+                label_smoothing=0.1,
+                ignore_index=1,
+            ),
+        ),
+    ]
+    for layer, function in pairs:
+        np.testing.assert_array_equal(np.asarray(layer), np.asarray(function))
+
+
+@pytest.mark.parametrize("sizes", [(0, 3), (3, -1), (2.5, 3), ("3", 3)])
+def test_linear_refuses_sizes(sizes):
+    with pytest.raises(ValueError, match="whole number"):
+        nn.Linear(*sizes)
+
+
+def test_a_module_without_forward_says_so():
+    with pytest.raises(NotImplementedError, match="forward"):
+        nn.Module()(1)
+
+
+@pytest.mark.parametrize(
+    ("fill", "variance"),
+    [
+        (lambda w: init.xavier_uniform_(w, rng=0), 2 / (300 + 200)),
+        (lambda w: init.xavier_normal_(w, gain=2, rng=0), 4 * 2 / (300 + 200)),
+        (lambda w: init.kaiming_uniform_(w, nonlinearity="relu", rng=0), 2 / 300),
+        (lambda w: init.kaiming_normal_(w, nonlinearity="tanh", rng=0), 25 / 9 / 300),
+        (lambda w: init.kaiming_uniform_(w, a=5**0.5, rng=0), 1 / 3 / 300),
+        (lambda w: init.normal_(w, 0, 0.5, rng=0), 0.25),
+        (lambda w: init.uniform_(w, -1, 1, rng=0), 1 / 3),
+    ],
+)
+def test_initialisation_has_the_variance_of_its_paper(fill, variance):
+    weight = nn.Linear(300, 200).weight
+    assert fill(weight) is weight
+    assert weight.data.var() == pytest.approx(variance, rel=0.02)
+    assert weight.data.mean() == pytest.approx(0, abs=4 * (variance / 60_000) ** 0.5)
+
+
+def test_initialisation_counts_the_kernel_and_refuses_what_has_no_fan():
+    kernel = nn.Parameter(np.empty((20, 30, 3, 3)))
+    assert init.kaiming_normal_(kernel, rng=0).data.var() == pytest.approx(2 / 270, rel=0.05)
+    with pytest.raises(ValueError, match="2 axes"):
+        init.xavier_uniform_(nn.Parameter(np.empty(3)))
+    with pytest.raises(ValueError, match="must be one of"):
+        init.calculate_gain("swish")

@@ -1,0 +1,162 @@
+"""Optimisers against their formulas, written out here once more, plainly."""
+
+import numpy as np
+import pytest
+
+from dlcourse import Tensor, nn, optim
+
+TARGET = np.linspace(-1, 1, 6).reshape(2, 3)
+
+
+def run(optimizer_class, steps=20, **options):
+    """Follow a quadratic with uneven curvature; return the parameter after each step."""
+    p = Tensor(np.ones((2, 3)), requires_grad=True)
+    optimizer = optimizer_class([p], **options)
+    path = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        ((p - TARGET) ** 2 * np.arange(1.0, 7.0).reshape(2, 3)).sum().backward()
+        optimizer.step()
+        path.append(p.data.copy())
+    return np.array(path)
+
+
+def gradient(p):
+    return 2 * (p - TARGET) * np.arange(1.0, 7.0).reshape(2, 3)
+
+
+def sgd(lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, steps=20):
+    p, v = np.ones((2, 3)), None
+    for _ in range(steps):
+        g = gradient(p) + weight_decay * p
+        v = g if v is None else momentum * v + (1 - dampening) * g
+        p = p - lr * (g + momentum * v if nesterov else v if momentum else g)
+        yield p
+
+
+def adam(lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, decoupled=False, steps=20):
+    p, m, v = np.ones((2, 3)), 0, 0
+    for t in range(1, steps + 1):
+        g = gradient(p)
+        if decoupled:
+            p = p - lr * weight_decay * p
+        else:
+            g = g + weight_decay * p
+        m = betas[0] * m + (1 - betas[0]) * g
+        v = betas[1] * v + (1 - betas[1]) * g**2
+        p = p - lr * (m / (1 - betas[0] ** t)) / (np.sqrt(v / (1 - betas[1] ** t)) + eps)
+        yield p
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"momentum": 0.9},
+        {"momentum": 0.9, "nesterov": True},
+        {"momentum": 0.5, "dampening": 0.5},
+        {"weight_decay": 0.1},
+        {"momentum": 0.9, "weight_decay": 0.1, "nesterov": True},
+    ],
+    ids=str,
+)
+def test_sgd(options):
+    expected = list(sgd(0.02, **options))
+    np.testing.assert_allclose(run(optim.SGD, lr=0.02, **options), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"betas": (0.5, 0.9)}, {"eps": 0.1}, {"weight_decay": 0.3}, {"betas": (0.0, 0.9)}],
+    ids=str,
+)
+def test_adam_and_adamw(options):
+    np.testing.assert_allclose(
+        run(optim.Adam, lr=0.1, **options), list(adam(0.1, **options)), rtol=1e-9
+    )
+    options = {"weight_decay": 0.01, **options}
+    np.testing.assert_allclose(
+        run(optim.AdamW, lr=0.1, **options),
+        list(adam(0.1, decoupled=True, **options)),
+        rtol=1e-9,
+    )
+
+
+def test_adam_works_in_chunks_as_in_one(monkeypatch):
+    whole = run(optim.Adam, lr=0.1, weight_decay=0.1)
+    chunks = optim._chunks
+    monkeypatch.setattr(optim, "_chunks", lambda *arrays: chunks(*arrays, size=4))
+    np.testing.assert_array_equal(run(optim.Adam, lr=0.1, weight_decay=0.1), whole)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [(optim.SGD, {"momentum": 0.9}), (optim.Adam, {}), (optim.AdamW, {})]
+)
+def test_going_on_from_a_state_dict_is_the_same_as_never_stopping(kind, options):
+    def start():
+        p = Tensor(np.ones((2, 3)), requires_grad=True)
+        return p, kind([p], lr=0.05, **options)
+
+    def steps(p, optimizer, n):
+        for _ in range(n):
+            p.grad = gradient(p.data)
+            optimizer.step()
+
+    p, optimizer = start()
+    steps(p, optimizer, 5)
+    saved, values = optimizer.state_dict(), p.data.copy()
+    steps(p, optimizer, 5)
+    q, other = start()
+    q.data[:] = values
+    other.lr = 9
+    other.load_state_dict(saved)
+    assert other.lr == 0.05
+    steps(q, other, 5)
+    np.testing.assert_array_equal(q.data, p.data)
+
+
+def test_groups_have_settings_of_their_own():
+    a, b = (Tensor(np.ones(1), requires_grad=True) for _ in range(2))
+    optimizer = optim.SGD([{"params": [a], "lr": 0.5}, {"params": b}], lr=0.1)
+    a.grad = b.grad = np.ones(1)
+    optimizer.step()
+    assert (a.data, b.data) == (0.5, 0.9)
+    optimizer.lr = 0.25
+    assert [g["lr"] for g in optimizer.param_groups] == [0.25, 0.25]
+    assert optimizer.lr == 0.25
+    optimizer.zero_grad()
+    assert a.grad is None
+    optimizer.step()  # nothing to follow, nothing changed
+    assert a.data == 0.5
+
+
+def test_a_step_changes_the_models_own_arrays_and_no_gradient():
+    layer = nn.Linear(2, 2, rng=0)
+    layer.weight.data = np.asfortranarray(layer.weight.data)  # flat views of it would be copies
+    for kind in (optim.SGD, optim.Adam):
+        before = layer.weight.data.copy()
+        layer.weight.grad = np.ones((2, 2), np.float32)
+        kind(layer.parameters(), lr=0.1).step()
+        np.testing.assert_allclose(layer.weight.data, before - 0.1, rtol=1e-5)
+        np.testing.assert_array_equal(layer.weight.grad, 1)
+        assert layer.weight.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("action", "says"),
+    [
+        (lambda p: optim.SGD([]), "model.parameters"),
+        (lambda p: optim.SGD([p], lr=-1), "lr=-1"),
+        (lambda p: optim.SGD([p], lr=float("nan")), "lr=nan"),
+        (lambda p: optim.Adam([p], betas=(0.9, 1.0)), "below 1"),
+        (lambda p: optim.SGD([p], nesterov=True), "momentum above 0"),
+        (lambda p: optim.SGD([p.data]), "ndarray"),
+        (
+            lambda p: optim.SGD([p, p]).load_state_dict(optim.SGD([p]).state_dict()),
+            r"\[1\] parameters; this one has \[2\]",
+        ),
+    ],
+)
+def test_errors_name_the_mend(action, says):
+    with pytest.raises(ValueError, match=says):
+        action(Tensor(np.ones(1), requires_grad=True))

@@ -1,0 +1,419 @@
+"""The tape: every operation's gradient, and the cases that engines get wrong."""
+
+import copy
+import gc
+import tracemalloc
+import weakref
+
+import numpy as np
+import pytest
+
+from dlcourse import Tensor, cat, no_grad, stack, where
+from dlcourse.gradcheck import gradcheck
+from dlcourse.tensor import record
+
+
+def leaf(*shape, seed=0, low=-2.0, high=2.0):
+    values = np.random.default_rng(seed).uniform(low, high, shape)
+    return Tensor(values, requires_grad=True)
+
+
+# ---- every operation against numeric gradients ------------------------------------------
+
+BROADCASTS = [
+    ((3, 4), (3, 4)),
+    ((3, 4), (4,)),
+    ((3, 1), (1, 4)),
+    ((2, 3, 4), (3, 1)),
+    ((), (3,)),
+    ((1,), ()),
+    ((0, 3), (3,)),
+]
+BINARY = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / b,
+    "pow": lambda a, b: a**b,
+    "where": lambda a, b: where(np.array(a.data > 1), a, b),
+}
+
+
+@pytest.mark.parametrize("shapes", BROADCASTS, ids=str)
+@pytest.mark.parametrize("name", BINARY)
+def test_binary_operation_with_broadcasting(name, shapes):
+    a, b = (leaf(*s, seed=i, low=0.5) for i, s in enumerate(shapes))
+    assert gradcheck(BINARY[name], (a, b))
+    assert gradcheck(BINARY[name], (a.detach(), b))  # one parent without a gradient
+    assert gradcheck(BINARY[name], (a, b.detach()))
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        ((3,), (3,)),
+        ((3,), (3, 4)),
+        ((2, 3), (3,)),
+        ((2, 3), (3, 4)),
+        ((5, 2, 3), (3, 4)),
+        ((5, 2, 3), (5, 3, 4)),
+        ((5, 1, 2, 3), (6, 3, 4)),
+        ((3,), (5, 3, 4)),
+        ((5, 2, 3), (3,)),
+        ((0, 3), (3, 4)),
+        ((2, 0), (0, 4)),
+    ],
+    ids=str,
+)
+def test_matmul(shapes):
+    a, b = (leaf(*s, seed=i) for i, s in enumerate(shapes))
+    np.testing.assert_allclose((a @ b).data, a.data @ b.data)
+    assert gradcheck(lambda a, b: a @ b, (a, b))
+
+
+UNARY = {
+    "neg": lambda x: -x,
+    "exp": lambda x: x.exp(),
+    "log": lambda x: x.log(),
+    "sqrt": lambda x: x.sqrt(),
+    "abs": lambda x: (x - 1).abs(),
+    "clip": lambda x: x.clip(0.7, 1.5),
+    "clip below": lambda x: x.clip(min=0.9),
+    "square": lambda x: x**2,
+    "cube": lambda x: x**3,
+    "reciprocal": lambda x: 1 / x,
+    "2**x": lambda x: 2**x,
+    "1-x": lambda x: 1 - x,
+    "array-x": lambda x: np.ones(x.shape) - x,
+    "sum": lambda x: x.sum(),
+    "sum dim": lambda x: x.sum(1),
+    "sum axis keepdim": lambda x: x.sum(axis=(0, -1), keepdim=True),
+    "mean": lambda x: x.mean(dim=-1),
+    "mean all": lambda x: x.mean(),
+    "var": lambda x: x.var(1),
+    "var all": lambda x: x.var(correction=0),
+    "std": lambda x: x.std((0, 2), keepdim=True),
+    "logsumexp": lambda x: x.logsumexp(1),
+    "logsumexp all": lambda x: x.logsumexp(),
+    "max": lambda x: x.max(),
+    "max dim": lambda x: x.max(dim=1).values,
+    "max keepdim": lambda x: x.max(1, keepdim=True).values,
+    "max tuple": lambda x: x.max((0, 2)),
+    "min": lambda x: x.min(),
+    "min dim": lambda x: x.min(-1).values,
+    "reshape": lambda x: x.reshape(6, -1),
+    "flatten": lambda x: x.flatten(1),
+    "permute": lambda x: x.permute(2, 0, 1),
+    "transpose": lambda x: x.transpose(0, -1),
+    "T": lambda x: x[0].T,
+    "unsqueeze": lambda x: x.unsqueeze(-1),
+    "squeeze": lambda x: x[:, :1].squeeze(1),
+    "expand": lambda x: x.unsqueeze(0).expand(5, -1, -1, 4),
+    "index": lambda x: x[1, 0],
+    "slice": lambda x: x[:, ::-1, 1:3],
+    "ellipsis": lambda x: x[..., None, 0],
+    "mask": lambda x: x[x.data > 1],
+    "twice": lambda x: x[[0, 0, 1, 0]],
+    "pairs": lambda x: x[[0, 1, 0], [2, 1, 2]],
+    "tensor index": lambda x: x[Tensor(np.array([1, 1]))],
+    "cat": lambda x: cat([x, x * 2, x[:, :1]], dim=1),
+    "stack": lambda x: stack([x, x * x], dim=-1),
+}
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_operation(name):
+    assert gradcheck(UNARY[name], leaf(2, 3, 4, low=0.5))
+
+
+def test_max_shares_the_gradient_among_equals_but_gives_it_to_one_along_an_axis():
+    x = Tensor([[1.0, 3.0, 3.0], [2.0, 2.0, 0.0]], requires_grad=True)
+    x.max().backward()
+    np.testing.assert_array_equal(x.grad, [[0, 0.5, 0.5], [0, 0, 0]])
+    x.zero_grad()
+    values, indices = x.max(dim=1)
+    values.sum().backward()
+    np.testing.assert_array_equal(indices.data, [1, 0])
+    np.testing.assert_array_equal(x.grad, [[0, 1, 0], [1, 0, 0]])
+
+
+def test_slopes_at_the_edges_are_finite():
+    x = Tensor([0.0, 4.0], requires_grad=True)
+    (x**0).sum().backward()
+    np.testing.assert_array_equal(x.grad, [0, 0])
+    x.zero_grad()
+    x.std(0, correction=0).backward()
+    np.testing.assert_allclose(x.grad, [-0.5, 0.5])
+    flat = Tensor([2.0, 2.0], requires_grad=True)
+    flat.std().backward()
+    np.testing.assert_array_equal(flat.grad, [0, 0])
+    lost = Tensor([-np.inf, -np.inf], requires_grad=True)
+    out = lost.logsumexp(0)
+    out.backward()
+    assert out.item() == -np.inf
+    np.testing.assert_array_equal(lost.grad, [0, 0])
+    a, b = (Tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
+    where([True, False], a, b).backward(np.array([np.inf, 1.0]))
+    np.testing.assert_array_equal(a.grad, [np.inf, 0])
+    np.testing.assert_array_equal(b.grad, [0, 1])
+
+
+# ---- the walk ---------------------------------------------------------------------------
+
+
+def test_a_tensor_used_twice_gets_both_gradients():
+    x = Tensor(3.0, requires_grad=True)
+    (x * x + x).backward()
+    assert x.grad == 7
+
+
+def test_a_diamond_is_walked_in_order():
+    x = Tensor(2.0, requires_grad=True)
+    a = x * 3
+    b = a * a  # a is reached at once and again through b: it must wait for both
+    (b * a).backward()
+    assert x.grad == 3 * 27 * 4
+
+
+def test_backward_adds_to_grad_until_zero_grad():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    (x * 2).sum().backward()
+    first = x.grad
+    (x * 3).sum().backward()
+    np.testing.assert_array_equal(x.grad, [5, 5])
+    np.testing.assert_array_equal(first, [2, 2])  # what was handed out is not changed
+    x.zero_grad()
+    assert x.grad is None
+
+
+def test_leaves_never_share_the_memory_of_a_gradient():
+    a, b = leaf(3), leaf(3)
+    seed = np.ones(3)
+    (a + b).backward(seed)
+    a.grad[:] = 7
+    np.testing.assert_array_equal(b.grad, 1)
+    np.testing.assert_array_equal(seed, 1)
+    c = leaf(2, 3)
+    c.sum().backward()
+    c.grad += 1  # a broadcast view could not be written to
+    np.testing.assert_array_equal(c.grad, 2)
+
+
+def test_a_chain_of_ten_thousand_steps():
+    x = Tensor(1.0, requires_grad=True)
+    y = x
+    for _ in range(10_000):
+        y = y + 1
+    y.backward()
+    assert x.grad == 1
+
+
+def test_parents_without_gradient_get_none_computed():
+    calls = []
+    x, w = Tensor([1.0]), Tensor([2.0], requires_grad=True)
+    out = record(x.data * w.data, (x, w), lambda g: calls.append("walked") or (None, g * x.data))
+    out.backward()
+    assert calls == ["walked"]
+    assert x.grad is None
+    assert (x * 2)._backward is None
+
+
+def test_the_tape_is_freed_as_it_is_walked():
+    x = Tensor(np.ones(10), requires_grad=True)
+    middle = x * 2
+    held = weakref.ref(middle)
+    out = (middle * 3).sum()
+    del middle
+    assert held() is not None
+    out.backward()
+    assert held() is None  # without waiting for the garbage collector
+    with pytest.raises(RuntimeError, match="compute the loss again"):
+        out.backward()
+
+
+def test_memory_is_flat_over_many_steps():
+    def step():
+        x = Tensor(np.ones(1000), requires_grad=True)
+        ((x * 2).exp() / x).sum().backward()
+
+    gc.disable()
+    try:
+        for _ in range(100):
+            step()
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(1000):
+            step()
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert grown < 20_000
+
+
+def test_no_grad_nests_decorates_and_survives_errors():
+    x = Tensor(1.0, requires_grad=True)
+
+    @no_grad()
+    def inside(depth):
+        return (x * 2).requires_grad or (depth and inside(depth - 1))
+
+    assert not inside(2)
+    with no_grad():
+        with no_grad():
+            pass
+        assert not (x * 2).requires_grad
+    with pytest.raises(ZeroDivisionError), no_grad():
+        raise ZeroDivisionError
+    assert (x * 2).requires_grad
+
+
+def test_detach_stops_the_gradient_and_shares_memory():
+    x = Tensor([2.0], requires_grad=True)
+    y = x * 3
+    (y * y.detach()).sum().backward()
+    np.testing.assert_array_equal(x.grad, [18])
+    assert y.detach().data is y.data
+
+
+# ---- data types and memory --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "dtype"),
+    [
+        ([1.0, 2.0], np.float32),
+        ([1, 2], np.float32),
+        (3, np.float32),
+        (np.ones(2), np.float64),
+        (np.ones(2, np.float32), np.float32),
+        (np.arange(3), np.int64),
+        (np.arange(3, dtype=np.uint8), np.uint8),
+        (np.array([True]), bool),
+        ([True, False], bool),
+    ],
+)
+def test_dtypes(data, dtype):
+    assert Tensor(data).dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_operations_keep_the_dtype(dtype):
+    x = Tensor(np.full((2, 3, 4), 1.5, dtype), requires_grad=True)
+    others = (2, 2.5, np.float64(2), np.sqrt(2), [1.0, 2.0, 3.0, 4.0], np.arange(1, 5))
+    results = [f(x) for n, f in UNARY.items() if n != "array-x"]
+    results += [f(x, o) for o in others for f in (BINARY["add"], BINARY["mul"], BINARY["div"])]
+    for out in results:
+        assert out.dtype == dtype
+        x.zero_grad()
+        out.sum().backward()
+        assert x.grad.dtype == dtype
+        assert x.grad.shape == x.shape
+        assert isinstance(out.data, np.ndarray)
+
+
+def test_float32_never_silently_meets_float64():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    for f in BINARY.values():
+        with pytest.raises(ValueError, match="astype"):
+            f(x, np.ones(2))
+    with pytest.raises(ValueError, match=r"model\.double"):
+        cat([x]) @ Tensor(np.ones(2))
+    with pytest.raises(ValueError, match="float32, float64"):
+        cat([x, Tensor(np.ones(2))])
+
+
+def test_integers_follow_floats_and_divide_to_floats():
+    assert (Tensor(np.arange(3)) + Tensor([0.5, 0.5, 0.5])).dtype == np.float32
+    assert (Tensor(np.arange(3)) / 2).dtype == np.float32
+    assert (Tensor(np.arange(3)) * 2).dtype == np.int64
+    assert Tensor(np.arange(3)).mean().dtype == np.float32
+    assert Tensor(np.array([True, True])).sum().item() == 2
+
+
+def test_a_leaf_owns_its_memory_and_a_constant_shares_it():
+    array = np.zeros(3)
+    w = Tensor(array, requires_grad=True)
+    with no_grad():
+        w -= 1.0
+    np.testing.assert_array_equal(array, 0)
+    assert Tensor(array).data is array
+
+
+def test_in_place_update_of_a_leaf():
+    w = Tensor([1.0, 2.0], requires_grad=True)
+    before = w
+    with pytest.raises(RuntimeError, match="no_grad"):
+        w -= 1
+    (w * w).sum().backward()
+    with no_grad():
+        w -= 0.5 * w.grad
+        w *= 2
+        w += 1
+        w /= 1
+    assert w is before
+    assert w.requires_grad
+    np.testing.assert_array_equal(w.data, [1, 1])
+    y = w * 2
+    z = y
+    y += 1  # computed tensors are not changed: z keeps its values
+    np.testing.assert_array_equal(z.data, [2, 2])
+
+
+def test_comparisons_and_python_protocols():
+    x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    for op in ("__lt__", "__le__", "__eq__", "__ne__", "__ge__", "__gt__"):
+        expected = getattr(x.data, op)(np.float32(2))
+        np.testing.assert_array_equal(getattr(x, op)(2).data, expected)
+        assert not getattr(x, op)(2).requires_grad
+    assert x is not None
+    assert (x == None) is False  # noqa: E711
+    assert 2 in x
+    assert len(x) == 3
+    assert [t.item() for t in x] == [1, 2, 3]
+    assert float(x[1]) == 2
+    assert f"{x[2]:.2f}" == "3.00"
+    assert {x: 1}[x] == 1
+    assert repr(Tensor([1.0, 2.0])) == "Tensor([1., 2.])"
+    assert repr(x.sum().detach()) == "Tensor(6.)"
+    assert "requires_grad=True" in repr(x)
+    assert "float64" in repr(Tensor(np.ones(1)))
+    np.testing.assert_array_equal(np.asarray(x.detach()), [1, 2, 3])
+    with pytest.raises(RuntimeError, match="detach"):
+        np.asarray(x)
+    with pytest.raises(RuntimeError, match="detach"):
+        x.numpy()
+    twin = copy.deepcopy(x)
+    assert twin.requires_grad
+    assert twin.data is not x.data
+    assert (np.ones(3, np.float32) * x).requires_grad  # numpy asks the tensor, not the reverse
+
+
+# ---- what learners get wrong ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("action", "error", "says"),
+    [
+        (lambda: Tensor([[1, 2], [3]]), ValueError, "different lengths"),
+        (lambda: Tensor(["a"]), ValueError, "numbers only"),
+        (lambda: Tensor(None), ValueError, "numbers only"),
+        (lambda: Tensor(np.arange(3), requires_grad=True), ValueError, "astype"),
+        (lambda: Tensor([1.0]).backward(), RuntimeError, "requires_grad"),
+        (lambda: leaf(3).backward(), ValueError, "needs the gradient"),
+        (lambda: leaf(3).backward(np.ones(2)), ValueError, r"\(2,\)"),
+        (lambda: leaf(64, 10) + leaf(64), ValueError, r"\(64, 10\) and \(64,\)"),
+        (lambda: leaf(2, 3) @ leaf(2, 3), ValueError, "transposed"),
+        (lambda: leaf(2, 3) @ leaf(), ValueError, r"\(2, 3\) @ \(\)"),
+        (lambda: leaf(2, 3).reshape(4, 2), ValueError, "6 elements"),
+        (lambda: leaf(2, 3).sum(2), ValueError, "axis 2"),
+        (lambda: leaf(2, 3).item(), ValueError, "one element"),
+        (lambda: leaf(1).var(), ValueError, "correction=0"),
+        (lambda: leaf(2).clip(), ValueError, "min"),
+        (lambda: cat([]), ValueError, "at least one"),
+        (lambda: len(leaf()), TypeError, "no length"),
+    ],
+)
+def test_errors_name_the_mend(action, error, says):
+    with pytest.raises(error, match=says):
+        action()

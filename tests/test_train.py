@@ -1,0 +1,271 @@
+"""The training loop, evaluation and files: from a spiral to all of MNIST."""
+
+import dataclasses
+import errno
+import pickle
+import time
+import zipfile
+
+import numpy as np
+import pytest
+
+from dlcourse import data, nn, optim
+from dlcourse import functional as F
+from dlcourse import train as train_module
+from dlcourse.train import Evaluation, Step, evaluate, keep_freed_memory, load, save, train
+
+
+def setting(seed=0, lr=0.02, n=120):
+    x, y = data.make_spiral(n, rng=0)
+    rng = np.random.default_rng(seed)
+    model = nn.Sequential(
+        nn.Linear(2, 16, rng=rng), nn.Tanh(), nn.Linear(16, int(y.max()) + 1, rng=rng)
+    )
+    optimizer = optim.Adam(model.parameters(), lr=lr)
+    loader = data.DataLoader((x, y), batch_size=32, shuffle=True, rng=rng)
+    return model, F.cross_entropy, optimizer, loader
+
+
+def test_steps_are_counted_frozen_and_repeatable():
+    steps = list(train(*setting(), epochs=3))
+    assert [s.step for s in steps] == list(range(1, 13))
+    assert [s.epoch for s in steps] == [1] * 4 + [2] * 4 + [3] * 4
+    assert steps[0].lr == 0.02
+    assert steps == list(train(*setting(), epochs=3))
+    assert steps != list(train(*setting(seed=1), epochs=3))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        steps[0].loss = 0
+    assert isinstance(steps[0], Step)
+
+
+def test_training_learns_a_spiral():
+    model, loss_fn, optimizer, loader = setting()
+    before = evaluate(model, loss_fn, loader)
+    *_, last = train(model, loss_fn, optimizer, loader, epochs=300)
+    after = evaluate(model, loss_fn, loader)
+    assert before.accuracy < 0.7
+    assert after.accuracy > 0.95
+    assert after.loss < 0.3 * before.loss
+    assert last.step == 1200
+
+
+def test_the_caller_decides_when_the_next_step_is_taken():
+    model, *rest = setting()
+    steps = train(model, *rest, epochs=1)
+    before = model.state_dict()
+    np.testing.assert_array_equal(model.state_dict()["0.bias"], before["0.bias"])
+    next(steps)
+    assert not np.array_equal(model.state_dict()["0.bias"], before["0.bias"])
+
+
+def test_the_learning_rate_may_change_on_the_way():
+    model, loss_fn, optimizer, loader = setting()
+    rates = []
+    for step in train(model, loss_fn, optimizer, loader, epochs=1):
+        rates.append(step.lr)
+        optimizer.lr /= 2
+    assert rates == [0.02, 0.01, 0.005, 0.0025]
+
+
+def test_training_returns_to_training_mode_after_a_look():
+    class Spy(nn.Module):
+        def __init__(self):
+            self.layer, self.seen = nn.Linear(2, 2, rng=0), []
+
+        def forward(self, x):
+            self.seen.append(self.training)
+            return self.layer(x)
+
+    model = Spy()
+    x, y = np.ones((4, 2), np.float32), np.zeros(4, int)
+    batches = [(x, y)]
+    for _ in train(model, F.cross_entropy, optim.SGD(model.parameters()), batches, epochs=2):
+        evaluate(model, F.cross_entropy, batches)
+        assert model.training
+        model.eval()
+    assert model.seen == [True, False, True, False]
+
+
+def test_evaluate_weighs_the_last_batch_by_its_size_and_records_nothing():
+    model, loss_fn, _, _ = setting()
+    x, y = data.make_spiral(120, rng=0)
+    whole = evaluate(model, loss_fn, [(x, y)])
+    parts = evaluate(model, loss_fn, data.DataLoader((x, y), batch_size=50))
+    assert parts.loss == pytest.approx(whole.loss, rel=1e-6)
+    assert parts.accuracy == whole.accuracy
+    assert all(p.grad is None for p in model.parameters())
+    line = nn.Sequential(nn.Linear(2, 1, rng=0))
+    target = x[:, :1]
+    assert evaluate(line, F.mse_loss, [(x, target)]) == Evaluation(
+        F.mse_loss(line(x), target).item(), None
+    )
+    with pytest.raises(ValueError, match="no examples"):
+        evaluate(model, loss_fn, [])
+
+
+def test_a_learning_rate_too_large_stops_with_advice():
+    x = np.linspace(-1, 1, 32, dtype=np.float32).reshape(-1, 1)
+    model = nn.Sequential(nn.Linear(1, 8, rng=0), nn.Linear(8, 1, rng=0))
+    steps = train(
+        model, F.mse_loss, optim.SGD(model.parameters(), lr=50.0), [(x, 2 * x)], epochs=1000
+    )
+    with pytest.raises(FloatingPointError, match=r"step \d+: .*learning rate 50.*such as 5") as e:
+        list(steps)
+    assert "nan" in str(e.value) or "inf" in str(e.value)
+
+
+@pytest.mark.parametrize(("where", "says"), [(0, "input 0"), (1, "the target")])
+def test_nan_in_the_data_is_found(where, says):
+    batch = [np.ones((4, 2), np.float32), np.ones((4, 1), np.float32)]
+    batch[where][2, 0] = np.nan
+    model = nn.Sequential(nn.Linear(2, 1, rng=0))
+    before = model.state_dict()
+    steps = train(model, F.mse_loss, optim.SGD(model.parameters()), [tuple(batch)], epochs=1)
+    with pytest.raises(FloatingPointError, match=rf"step 1.*{says}.*holds nan at \(2, 0\)"):
+        next(steps)
+    np.testing.assert_array_equal(model.state_dict()["0.weight"], before["0.weight"])
+
+
+def test_bad_calls_are_refused_at_once():
+    model, loss_fn, optimizer, loader = setting()
+    for epochs in (0, 1.5, None):
+        with pytest.raises(ValueError, match="whole number from 1"):
+            train(model, loss_fn, optimizer, loader, epochs=epochs)
+    with pytest.raises(ValueError, match="pass the DataLoader itself"):
+        train(model, loss_fn, optimizer, iter(loader), epochs=2)
+    with pytest.raises(ValueError, match="no batch"):
+        list(train(model, loss_fn, optimizer, [], epochs=1))
+
+
+# ---- files ------------------------------------------------------------------------------
+
+
+def test_save_and_load(tmp_path):
+    model, other = setting()[0], setting(seed=1)[0]
+    path = tmp_path / "model.npz"
+    state = {**model.state_dict(), "file": np.arange(3), "a/b": np.float64(2)}
+    save(state, path)
+    loaded = load(path)
+    assert list(loaded) == list(state)
+    for name, value in state.items():
+        np.testing.assert_array_equal(loaded[name], value)
+        assert loaded[name].dtype == np.asarray(value).dtype
+    save(model.state_dict(), path)
+    other.load_state_dict(load(path))
+    np.testing.assert_array_equal(other[0].weight.data, model[0].weight.data)
+    assert np.load(path)["0.weight"].shape == (16, 2)  # an ordinary .npz
+    assert [f.name for f in tmp_path.iterdir()] == ["model.npz"]
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "model.npz"
+    save({"w": np.ones(3)}, path)
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np.lib.format, "write_array", full)
+    with pytest.raises(OSError, match="No space left"):
+        save({"w": np.zeros(3)}, path)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(load(path)["w"], 1)
+    assert [f.name for f in tmp_path.iterdir()] == ["model.npz"]
+
+
+def test_what_is_no_state_dict_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match=r"model.state_dict\(\)"):
+        save({"model": setting()[0]}, tmp_path / "x.npz")
+    assert not list(tmp_path.iterdir())
+
+
+class Trap:
+    def __reduce__(self):
+        return pytest.fail, ("the pickle was run",)
+
+
+def write_pickle(path):
+    path.write_bytes(pickle.dumps(Trap()))
+
+
+def write_pickle_in_npz(path):
+    np.savez(path, w=np.array([Trap()], dtype=object))
+
+
+def write_torch_like(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps(Trap()))
+
+
+def write_truncated(path):
+    np.savez_compressed(path, w=np.arange(1000))
+    path.write_bytes(path.read_bytes()[:-300])
+
+
+def write_damaged(path):
+    np.savez(path, w=np.arange(1000))
+    content = bytearray(path.read_bytes())
+    content[4000] ^= 0xFF
+    path.write_bytes(content)
+
+
+def write_one_array(path):
+    with path.open("wb") as file:
+        np.save(file, np.ones(3))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        write_pickle,
+        write_pickle_in_npz,
+        write_torch_like,
+        write_truncated,
+        write_damaged,
+        write_one_array,
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_text("weights"),
+    ],
+)
+def test_what_is_no_state_dict_is_not_read(tmp_path, write):
+    path = tmp_path / "model.npz"
+    write(path)
+    with pytest.raises(ValueError, match=r"model.npz cannot be read as a state dict"):
+        load(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        load(tmp_path / "nowhere.npz")
+
+
+# ---- speed and memory -------------------------------------------------------------------
+
+
+def test_keeping_memory_can_be_refused(monkeypatch):
+    monkeypatch.setenv("DLCOURSE_KEEP_MEMORY", "0")
+    keep_freed_memory.cache_clear()
+    monkeypatch.setattr(train_module.ctypes, "CDLL", lambda name: pytest.fail("mallopt was called"))
+    assert keep_freed_memory() is False
+    keep_freed_memory.cache_clear()
+
+
+def test_mnist_98_percent_within_a_minute():
+    started = time.perf_counter()
+    mnist = data.load_mnist()
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(784, 256, rng=rng),
+        nn.ReLU(),
+        nn.Linear(256, 128, rng=rng),
+        nn.ReLU(),
+        nn.Linear(128, 10, rng=rng),
+    )
+    optimizer = optim.Adam(model.parameters(), lr=1e-3)
+    loader = data.DataLoader((mnist.x_train, mnist.y_train), 64, shuffle=True, rng=rng)
+    for step in train(model, F.cross_entropy, optimizer, loader, epochs=8):
+        if step.epoch == 7:
+            optimizer.lr = 1e-4  # small steps at the end settle what large ones leave in motion
+    test = data.DataLoader((mnist.x_test, mnist.y_test), 1000)
+    assert evaluate(model, F.cross_entropy, test).accuracy >= 0.98
+    assert time.perf_counter() - started < 60
