@@ -211,15 +211,13 @@ def _parse(text: bytes) -> dict:
         if data["schema"] > SCHEMA:  # its form is not ours to judge
             return data
         for lesson in data["lessons"].values():
-            strings = [*lesson.get("exercises", {}).values()]
-            strings += [
-                name for name, entry in lesson.get("predictions", {}).items() if "guess" in entry
-            ]
+            days = lesson.get("exercises", {}).values()
+            guesses = [entry["guess"] for entry in lesson.get("predictions", {}).values()]
             quiz = lesson.get("quiz", {"right": 0, "of": 1})
-            if (
-                not all(isinstance(string, str) for string in strings)
-                or not 0 <= quiz["right"] <= quiz["of"]
-            ):
+            fits = all(isinstance(day, str) for day in days)
+            fits &= all(isinstance(guess, str | int | float) for guess in guesses)
+            fits &= 0 <= quiz["right"] <= quiz["of"]
+            if not fits:
                 raise ValueError("an entry of the wrong kind")
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError("not a progress file") from error

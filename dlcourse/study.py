@@ -76,7 +76,7 @@ def predict(name: str, question: str, options: Sequence[str] | widgets.ValueWidg
     )
     if prediction.options:
         _show_text(listed(question, options))
-        field = _buttons(prediction.options)
+        field = _buttons(prediction.options, "Your guess")
         form = f"one of {', '.join(prediction.options)}"
     else:
         _show_text(question)
@@ -90,7 +90,8 @@ def predict(name: str, question: str, options: Sequence[str] | widgets.ValueWidg
     status = widgets.HTML()
 
     def choose(change: dict[str, Any]) -> None:
-        commit.disabled = change["new"] is None
+        commit.disabled = False
+        status.value = _block(f"You chose {change['new']}.")
 
     def keep(_: widgets.Button) -> None:
         prediction.guess = field.value
@@ -156,7 +157,7 @@ def quiz(lesson: str, questions: Sequence[Question]) -> None:
     score = widgets.HTML()
 
     def ask(number: int, question: Question) -> widgets.Widget:
-        buttons, feedback = _buttons(lettered(question.options)), widgets.HTMLMath()
+        buttons, feedback = _buttons(lettered(question.options), "Your answer"), widgets.HTMLMath()
 
         def answer(change: dict[str, Any]) -> None:
             letter = change["new"]
@@ -194,7 +195,7 @@ def progress_page() -> None:
     table = widgets.HTML(
         f"{_STYLE}<table class='dlcourse-progress'><caption>Your progress, kept in "
         f"{html.escape(str(progress.folder()))}</caption><thead><tr><th scope='col'>Lesson</th>"
-        "<th scope='col'>Exercises</th><th scope='col'>Guesses that came true</th>"
+        "<th scope='col'>Exercises</th><th scope='col'>Guesses right</th>"
         f"<th scope='col'>Quiz</th></tr></thead><tbody>{rows}</tbody></table>"
     )
     _show_widget(table, "Your progress: run this cell in JupyterLab to see it.")
@@ -205,6 +206,7 @@ _STYLE = """<style>
 .dlcourse-progress { border-collapse: collapse; font-size: 13px; line-height: 1.5; }
 .dlcourse-progress caption { text-align: left; padding: 4px 10px; opacity: 0.8; }
 .dlcourse-progress :is(th, td) { text-align: left; vertical-align: top; padding: 4px 10px; }
+.dlcourse-progress :is(th, td) { white-space: nowrap; }
 .dlcourse-progress tr { border-top: 1px solid var(--jp-border-color2, #ccc); }
 </style>"""
 
@@ -237,13 +239,14 @@ def _split(name: str) -> tuple[str, str]:
     return lesson, short
 
 
-def _buttons(options: dict[str, str]) -> widgets.ToggleButtons:
+def _buttons(options: dict[str, str], label: str) -> widgets.ToggleButtons:
     """Return one button for each letter, none of them pressed. Tab and Space reach them."""
     return widgets.ToggleButtons(
+        description=label,
         options=list(options),
         value=None,
         tooltips=list(options.values()),
-        style=widgets.ToggleButtonsStyle(button_width="3em"),
+        style={"button_width": "3em", "description_width": "initial"},
     )
 
 
@@ -254,7 +257,8 @@ def _inline(text: str) -> str:
 
 def _block(content: str) -> str:
     """Return HTML that wraps, and that a screen reader reads out when it changes."""
-    return f"<div role='status' style='line-height: 1.5; max-width: 44em'>{content}</div>"
+    style = "line-height: 1.5; max-width: 44em; padding: 2px 0 6px"
+    return f"<div role='status' style='{style}'>{content}</div>"
 
 
 def _show_text(text: str) -> None:

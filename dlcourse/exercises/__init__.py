@@ -107,7 +107,8 @@ class Question:
     text : str
         Markdown, with formulas in dollars.
     options : mapping of str to str
-        Option → what to tell the reader who picks it. Their letters are a, b, c … in this order.
+        Option → what to tell the reader who picks it: plain text with formulas and `code`.
+        Their letters are a, b, c … in this order.
     answer : str
         The letter of the right one.
 
@@ -388,12 +389,13 @@ class Setting(Exercise):
     def _judge(self, answer: Any, rng: np.random.Generator) -> Verdict:
         form = f"a list of {len(self.answer)} numbers" if np.shape(self.answer) else "one number"
         try:
-            numbers = np.asarray(answer, dtype=float)
-        except (TypeError, ValueError):  # words, None or lists of different lengths inside
-            numbers = np.array(np.nan)
-        if numbers.shape != np.shape(self.answer) or not np.isfinite(numbers).all():
+            numbers = np.asarray(answer)
+        except ValueError:  # lists of different lengths
+            numbers = np.array("ragged")
+        right_form = numbers.shape == np.shape(self.answer) and numbers.dtype.kind in "iuf"
+        if not right_form or not np.isfinite(numbers).all():
             return self._wrong(f"{self.variable} must be {form}; it is {short(answer)}.")
-        observed, wanted = self.function(answer), self.function(self.answer)
+        observed, wanted = self.function(numbers.tolist()), self.function(self.answer)
         if observed == wanted:
             return self._solved()
         for mistake in self.mistakes:

@@ -361,7 +361,7 @@ quiz = (
         {
             "It stays where it is": "Yes: $10z \\ge 0$ exactly where $z \\ge 0$. With a sigmoid "
             "the edge gets steeper, but it does not move.",
-            "It turns": "The line turns when the *ratio* of the weights changes.",
+            "It turns": "The line turns when the ratio of the weights changes.",
             "It moves away from the origin": "Its distance is the bias divided by the length of "
             "the weights, and both grew tenfold.",
         },
