@@ -245,7 +245,8 @@ class Playground:
             self._outdated = True
 
     def _do_rewind(self) -> None:
-        step, self.frame = self._film.frames[self._rewind.index]
+        step, self.frame = self._film.frames[self._rewind.value]
+        self._rewind_step.value = f"step {step:,}"
         self._picture.update(self.frame)
         self._caption.value = caption("Rewound", step, self.frame[1])
 
@@ -376,10 +377,8 @@ class Playground:
         self._rewind.disabled = self.playing
         if not self.playing:
             self._filling = True
-            with self._rewind.hold_sync():
-                steps = [f"step {step:,}" for step, _ in self._film.frames] or ["step 0"]
-                self._rewind.options = steps
-                self._rewind.index = len(steps) - 1
+            self._rewind.max = self._rewind.value = max(0, len(self._film.frames) - 1)
+            self._rewind_step.value = f"step {self.step_count:,}"
             self._filling = False
 
     def _build_panel(self) -> None:
@@ -393,13 +392,15 @@ class Playground:
         self._play.on_click(lambda _: self._post(self._do_pause if self.playing else self._do_play))
         step.on_click(lambda _: self.step())
         reset.on_click(lambda _: self.reset())
-        self._rewind = widgets.SelectionSlider(
-            options=["step 0"], description="Rewind", layout=widgets.Layout(width="24em")
+        self._rewind = widgets.IntSlider(
+            max=0, description="Rewind to", readout=False, layout=widgets.Layout(width="18em")
         )
+        self._rewind_step = widgets.Label("step 0")
         self._filling = False  # whether the slider moves by itself, not by the reader's hand
-        self._rewind.observe(lambda _: self._filling or self._post(self._do_rewind), names="index")
+        self._rewind.observe(lambda _: self._filling or self._post(self._do_rewind), names="value")
         self._caption, self._message = widgets.HTML(), widgets.HTML()
-        buttons = widgets.HBox([self._play, step, reset, self._rewind])
+        buttons = widgets.HBox([self._play, step, reset, self._rewind, self._rewind_step])
+        buttons.layout.align_items = "center"
         dials = widgets.Box([*self.controls.values()])
         dials.layout = widgets.Layout(flex_flow="row wrap", grid_gap="4px 24px")
         self._handlers = []
@@ -410,7 +411,7 @@ class Playground:
         label(self.controls, self.reset_on)
         rows = [self._caption, *[buttons] * self._trains, dials, self._message]
         self._panel = widgets.VBox(rows)
-        self._own = [self._panel, *rows, self._play, step, reset, self._rewind]
+        self._own = [self._panel, *rows, *buttons.children]
 
     def _close_older(self) -> None:
         """Close the playgrounds of this cell's last run."""
