@@ -13,38 +13,34 @@ import nbformat
 from nbclient import NotebookClient
 
 
-def solved(source: str, answers: dict[str, str]) -> str:
-    """Replace the stubs of a cell by the answers, variable → source."""
-    if "%" in source:
-        return source  # a magic: no exercise
-    lines = source.splitlines()
-    for node in reversed(ast.parse(source).body):
-        names = [getattr(node, "name", None), *(getattr(t, "id", None) for t in _targets(node))]
-        for name in names:
-            if name in answers:
-                lines[node.lineno - 1 : node.end_lineno] = answers.pop(name).splitlines()
-    return "\n".join(lines)
-
-
-def _targets(node: ast.stmt) -> list[ast.expr]:
-    return node.targets if isinstance(node, ast.Assign) else []
+def replace(cell: nbformat.NotebookNode, variable: str, answer: str) -> bool:
+    """Replace a cell's definition of a function or variable; tell whether it has one."""
+    lines = cell.source.splitlines()
+    for node in ast.parse(cell.source).body:
+        names = [target.id for target in getattr(node, "targets", []) if hasattr(target, "id")]
+        if variable in (*names, getattr(node, "name", None)):
+            lines[node.lineno - 1 : node.end_lineno] = answer.splitlines()
+            cell.source = "\n".join(lines)
+            return True
+    return False
 
 
 for path in sorted(Path("notebooks").glob("*.ipynb")):
     notebook = nbformat.read(path, as_version=4)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     source = "\n".join(cell.source for cell in cells)
-    answers = {}
+    total = 0
     for module, alias in re.findall(r"from dlcourse\.exercises import (\w+) as (\w+)", source):
         exercises = importlib.import_module("dlcourse.exercises." + module)
-        for name in re.findall(rf"\b{alias}\.(\w+)\.check\(", source):
-            exercise = getattr(exercises, name)
-            answers[exercise.variable] = exercise.answer_source
-    total = len(answers)
-    for cell in cells:
-        cell.source = solved(cell.source, answers)
+        for i, cell in enumerate(cells):
+            for name in re.findall(rf"\b{alias}\.(\w+)\.check\(", cell.source):
+                exercise = getattr(exercises, name)
+                answer = exercise.variable, exercise.answer_source
+                # The last definition above the check is the one that is checked.
+                found = any(replace(above, *answer) for above in reversed(cells[: i + 1]))
+                assert found, f"{path.name} has no stub of {name}"
+                total += 1
     assert total, f"{path.name} has no exercises"
-    assert not answers, f"{path.name} has no stub of {sorted(answers)}"
     NotebookClient(
         notebook,
         timeout=300,

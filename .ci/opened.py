@@ -11,12 +11,11 @@ import urllib.request
 from pathlib import Path
 
 runtime, process = Path(sys.argv[1]), int(sys.argv[2])
-while not (found := list(runtime.glob("jpserver-*.json"))):
+while not (opened := list(runtime.glob("jpserver-file-to-run-*-open.html"))):
     os.kill(process, 0)  # raises once the command has failed
     time.sleep(0.5)
-server = json.loads(found[0].read_text())
-page = found[0].with_name(found[0].stem + "-open.html").read_text()
-assert "/lab/tree/00_welcome.ipynb" in page, page
+assert "/lab/tree/00_welcome.ipynb" in opened[0].read_text()  # where it sends the browser
+server = json.loads(next(runtime.glob("jpserver-*.json")).read_text())
 
 
 def get(path: str) -> str:

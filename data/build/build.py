@@ -14,8 +14,8 @@ import sys
 import zipfile
 from pathlib import Path
 
-import images
 import numpy as np
+import pictures
 import series
 import tables
 import texts
@@ -59,7 +59,7 @@ def main(folder: Path) -> None:
     """Build all files and compare them."""
     folder.mkdir(parents=True, exist_ok=True)
     shipped, built = json.loads(MANIFEST.read_text()), {}
-    for module in (images, tables, series, texts):
+    for module in (pictures, tables, series, texts):
         for name, data in module.build().items():
             raw = content(data) if isinstance(data, dict) else data.encode()
             file = npz(data) if isinstance(data, dict) else raw
