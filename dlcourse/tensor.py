@@ -186,8 +186,10 @@ class Tensor:
         return gradient
 
     def _receive(self, g: np.ndarray, owners: set[int]) -> None:
+        """Keep a leaf's gradient, as an array that nothing else holds."""
+        g = np.asarray(g)  # numpy makes scalars of arrays without axes
         if self.grad is not None:
-            self.grad = self.grad + g
+            self.grad = np.asarray(self.grad + g)
             return
         shared = id(_owner(g)) in owners or not (g.flags.c_contiguous and g.flags.writeable)
         self.grad = g.copy(order="C") if shared else g

@@ -1,7 +1,6 @@
-"""Functions of tensors, with PyTorch's names: ``from dlcourse import functional as F``.
+"""Losses: one number that says how wrong an output is.
 
-Each one is a single step of the tape: its forward pass, and right below it the backward pass,
-derived by hand.
+Each backward takes the gradient of the unreduced losses; `_reduce` puts sum and mean on top.
 """
 
 from __future__ import annotations
@@ -11,144 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from dlcourse.functional.activations import log_softmax_array, sigmoid_array
 from dlcourse.tensor import Tensor, as_tensor, operands, record
 
 __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "cross_entropy",
-    "linear",
-    "log_softmax",
     "mse_loss",
-    "relu",
-    "sigmoid",
-    "softmax",
-    "tanh",
 ]
-
-# ---- layers without memory --------------------------------------------------------------
-
-
-def linear(input: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Multiply by a matrix and shift: ``y = x Wᵀ + b``.
-
-    Parameters
-    ----------
-    input : Tensor or array, shape (..., in_features)
-        Any number of axes before the last.
-    weight : Tensor, shape (out_features, in_features)
-        One row per output.
-    bias : Tensor, shape (out_features,), optional
-        The shift.
-
-    Returns
-    -------
-    Tensor, shape (..., out_features)
-
-    Raises
-    ------
-    ValueError
-        If the last axis of ``input`` is not ``in_features``, or the dtypes differ.
-    """
-    x = as_tensor(input)
-    _check_linear(x, weight)
-    rows = x.data if x.ndim == 2 else x.data.reshape(-1, x.shape[-1])  # (N, in)
-    out = rows @ weight.data.T  # (N, out)
-    if bias is not None:
-        out += bias.data
-
-    def backward(g):
-        g = g.reshape(out.shape)
-        gx = (g @ weight.data).reshape(x.shape) if x.requires_grad else None
-        gw = g.T @ rows if weight.requires_grad else None
-        gb = g.sum(axis=0) if bias is not None and bias.requires_grad else None
-        return (gx, gw) if bias is None else (gx, gw, gb)
-
-    parents = (x, weight) if bias is None else (x, weight, bias)
-    return record(out.reshape(*x.shape[:-1], len(weight.data)), parents, backward)
-
-
-def _check_linear(x: Tensor, weight: Tensor) -> None:
-    n_out, n_in = weight.shape
-    name = f"Linear({n_in}, {n_out})"
-    if x.ndim == 0 or x.shape[-1] != n_in:
-        mend = f"its last axis must be {n_in}"
-        if x.ndim > 2 and int(np.prod(x.shape[1:])) == n_in:
-            mend += f"; flatten each example first, x.reshape({x.shape[0]}, -1)"
-        elif x.ndim == 1 and n_in == 1:
-            mend += "; give each example a row of its own, x.reshape(-1, 1)"
-        raise ValueError(f"{name} got x of shape {x.shape}: {mend}")
-    if x.dtype != weight.dtype:
-        raise ValueError(
-            f"{name} got x of {x.dtype}, but its weight is {weight.dtype}: convert the data, "
-            f"x.astype(np.{weight.dtype})"
-            + (", or the model, model.double()" if x.dtype == np.float64 else "")
-        )
-
-
-# ---- activations ------------------------------------------------------------------------
-
-
-def relu(input: Any) -> Tensor:
-    """Return max(x, 0). The slope at 0 is taken as 0."""
-    x = as_tensor(input)
-    out = np.maximum(x.data, 0)
-    return record(out, (x,), lambda g: (g * (out > 0),))
-
-
-def sigmoid(input: Any) -> Tensor:
-    """Return 1 / (1 + exp(-x)), without overflow: it equals (1 + tanh(x/2)) / 2."""
-    x = as_tensor(input)
-    out = _sigmoid(x.data)
-    return record(out, (x,), lambda g: (g * out * (1 - out),))
-
-
-def tanh(input: Any) -> Tensor:
-    """Return the hyperbolic tangent, (exp(x) - exp(-x)) / (exp(x) + exp(-x))."""
-    x = as_tensor(input)
-    out = np.tanh(x.data)
-    return record(out, (x,), lambda g: (g * (1 - out * out),))
-
-
-def softmax(input: Any, dim: int = -1) -> Tensor:
-    """Return exp(x) / sum(exp(x)) along ``dim``: positive numbers that add up to 1."""
-    x = as_tensor(input)
-    out = np.exp(x.data - x.data.max(axis=dim, keepdims=True))
-    out /= out.sum(axis=dim, keepdims=True)
-
-    def backward(g):  # dpᵢ/dxⱼ = pᵢ (δᵢⱼ - pⱼ)
-        g = g * out
-        return (g - out * g.sum(axis=dim, keepdims=True),)
-
-    return record(out, (x,), backward)
-
-
-def log_softmax(input: Any, dim: int = -1) -> Tensor:
-    """Return the logarithm of `softmax`, without ever taking the log of a rounded 0."""
-    x = as_tensor(input)
-    out = _log_softmax(x.data, dim)
-
-    def backward(g):  # d log pᵢ/dxⱼ = δᵢⱼ - pⱼ
-        return (g - np.exp(out) * g.sum(axis=dim, keepdims=True),)
-
-    return record(out, (x,), backward)
-
-
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    out = np.tanh(x * 0.5)
-    out *= 0.5
-    out += 0.5
-    return out
-
-
-def _log_softmax(x: np.ndarray, dim: int = -1) -> np.ndarray:
-    out = x - x.max(axis=dim, keepdims=True)
-    out -= np.log(np.exp(out).sum(axis=dim, keepdims=True))
-    return out
-
-
-# ---- losses -----------------------------------------------------------------------------
-# Each backward takes the gradient of the unreduced losses; `_reduce` puts sum and mean on top.
 
 
 def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
@@ -217,7 +87,7 @@ def binary_cross_entropy_with_logits(
     softplus = np.maximum(z.data, 0) + np.log1p(np.exp(-np.abs(z.data)))
 
     def backward(g):
-        return g * scale * (both * _sigmoid(z.data) - yes), None
+        return g * scale * (both * sigmoid_array(z.data) - yes), None
 
     return _reduce(scale * (both * softplus - yes * z.data), (z, t), backward, reduction)
 
@@ -309,7 +179,7 @@ def cross_entropy(
             "floating-point score for each class, shape (N, C)"
         )
     classes = min(1, z.ndim - 1)  # their axis; inside this function it comes last
-    log_p = _log_softmax(np.moveaxis(z.data, classes, -1))  # (N, d1, …, C)
+    log_p = log_softmax_array(np.moveaxis(z.data, classes, -1))  # (N, d1, …, C)
     a, count = _class_weights(log_p, classes, target, weight, ignore_index, label_smoothing)
     with np.errstate(invalid="ignore"):
         loss = -np.where(a == 0, 0, a * log_p).sum(axis=-1)  # 0 log 0 = 0

@@ -1,33 +1,15 @@
-"""Layers: functions with weights of their own, with PyTorch's names, shapes and conventions."""
+"""What every layer and model is: a module that knows its parameters."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from dlcourse import functional as F
-from dlcourse import init
 from dlcourse.tensor import Tensor
 
-__all__ = [
-    "BCELoss",
-    "BCEWithLogitsLoss",
-    "CrossEntropyLoss",
-    "Flatten",
-    "Linear",
-    "MSELoss",
-    "Module",
-    "ModuleList",
-    "Parameter",
-    "ReLU",
-    "Sequential",
-    "Sigmoid",
-    "Softmax",
-    "Tanh",
-]
+__all__ = ["Module", "ModuleList", "Parameter", "Sequential"]
 
 
 class Parameter(Tensor):
@@ -54,10 +36,11 @@ class Module:
 
     Examples
     --------
-    >>> class Net(Module):
+    >>> from dlcourse import nn, functional as F
+    >>> class Net(nn.Module):
     ...     def __init__(self):
-    ...         self.hidden = Linear(2, 8, rng=0)
-    ...         self.out = Linear(8, 1, rng=1)
+    ...         self.hidden = nn.Linear(2, 8, rng=0)
+    ...         self.out = nn.Linear(8, 1, rng=1)
     ...
     ...     def forward(self, x):
     ...         return self.out(F.tanh(self.hidden(x)))
@@ -250,7 +233,8 @@ class Sequential(ModuleList):
 
     Examples
     --------
-    >>> model = Sequential(Linear(2, 8, rng=0), Tanh(), Linear(8, 1, rng=1))
+    >>> from dlcourse import nn
+    >>> model = nn.Sequential(nn.Linear(2, 8, rng=0), nn.Tanh(), nn.Linear(8, 1, rng=1))
     >>> model(np.zeros((5, 2), np.float32)).shape
     (5, 1)
     """
@@ -267,165 +251,3 @@ class Sequential(ModuleList):
         for module in self:
             input = module(input)
         return input
-
-
-# ---- layers -----------------------------------------------------------------------------
-
-
-class Linear(Module):
-    """A layer of neurons: ``y = x Wᵀ + b``.
-
-    Parameters
-    ----------
-    in_features, out_features : int
-        The length of the last axis before and after.
-    bias : bool
-        Whether to add ``b``.
-    rng : int, Generator or None
-        Where the starting values come from: even up to ±1/√in_features, as in PyTorch.
-
-    Attributes
-    ----------
-    weight : Parameter, shape (out_features, in_features)
-    bias : Parameter, shape (out_features,), or None
-    """
-
-    def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, *, rng: Any = None
-    ) -> None:
-        for name, n in (("in_features", in_features), ("out_features", out_features)):
-            if not isinstance(n, (int, np.integer)) or n < 1:
-                raise ValueError(
-                    f"Linear({in_features}, {out_features}): {name} must be a whole number from 1"
-                )
-        self.in_features, self.out_features = in_features, out_features
-        rng = np.random.default_rng(rng)
-        bound = 1 / math.sqrt(in_features)
-        self.weight = Parameter(np.empty((out_features, in_features), np.float32))
-        init.uniform_(self.weight, -bound, bound, rng)
-        self.bias = None
-        if bias:
-            self.bias = Parameter(np.empty(out_features, np.float32))
-            init.uniform_(self.bias, -bound, bound, rng)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Map (..., in_features) to (..., out_features)."""
-        return F.linear(input, self.weight, self.bias)
-
-    def extra_repr(self) -> str:
-        """Return the sizes."""
-        return f"{self.in_features}, {self.out_features}" + (
-            "" if self.bias is not None else ", bias=False"
-        )
-
-
-class Flatten(Module):
-    """Make the axes from ``start_dim`` to ``end_dim`` one: (N, 28, 28) becomes (N, 784)."""
-
-    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
-        self.start_dim, self.end_dim = start_dim, end_dim
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Flatten."""
-        return input.flatten(self.start_dim, self.end_dim)
-
-
-class ReLU(Module):
-    """max(x, 0)."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply `functional.relu`."""
-        return F.relu(input)
-
-
-class Sigmoid(Module):
-    """1 / (1 + exp(-x))."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply `functional.sigmoid`."""
-        return F.sigmoid(input)
-
-
-class Tanh(Module):
-    """The hyperbolic tangent."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply `functional.tanh`."""
-        return F.tanh(input)
-
-
-class Softmax(Module):
-    """exp(x) / sum(exp(x)) along ``dim``."""
-
-    def __init__(self, dim: int = -1) -> None:
-        self.dim = dim
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply `functional.softmax`."""
-        return F.softmax(input, self.dim)
-
-
-# ---- losses -----------------------------------------------------------------------------
-
-
-class MSELoss(Module):
-    """The squared error; see `functional.mse_loss`."""
-
-    def __init__(self, reduction: str = "mean") -> None:
-        self.reduction = reduction
-
-    def forward(self, input: Any, target: Any) -> Tensor:
-        """Compare what came out with what should have."""
-        return F.mse_loss(input, target, self.reduction)
-
-
-class BCELoss(Module):
-    """Cross-entropy of probabilities; see `functional.binary_cross_entropy`."""
-
-    def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None:
-        self.weight, self.reduction = weight, reduction
-
-    def forward(self, input: Any, target: Any) -> Tensor:
-        """Compare probabilities with answers from 0 to 1."""
-        return F.binary_cross_entropy(input, target, self.weight, self.reduction)
-
-
-class BCEWithLogitsLoss(Module):
-    """Cross-entropy of yes-or-no scores; see `functional.binary_cross_entropy_with_logits`."""
-
-    def __init__(
-        self, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None
-    ) -> None:
-        self.weight, self.reduction, self.pos_weight = weight, reduction, pos_weight
-
-    def forward(self, input: Any, target: Any) -> Tensor:
-        """Compare scores with answers from 0 to 1."""
-        return F.binary_cross_entropy_with_logits(
-            input, target, self.weight, self.reduction, self.pos_weight
-        )
-
-
-class CrossEntropyLoss(Module):
-    """Cross-entropy of class scores; see `functional.cross_entropy`."""
-
-    def __init__(
-        self,
-        weight: Any = None,
-        *,
-        ignore_index: int = -100,
-        reduction: str = "mean",
-        label_smoothing: float = 0.0,
-    ) -> None:
-        self.weight, self.ignore_index = weight, ignore_index
-        self.reduction, self.label_smoothing = reduction, label_smoothing
-
-    def forward(self, input: Any, target: Any) -> Tensor:
-        """Compare class scores with labels or class probabilities."""
-        return F.cross_entropy(
-            input,
-            target,
-            self.weight,
-            self.ignore_index,
-            self.reduction,
-            self.label_smoothing,
-        )

@@ -1,0 +1,14 @@
+"""The examples in the engine's docstrings run and give what they say."""
+
+import doctest
+import importlib
+
+import pytest
+
+MODULES = ["tensor", "nn.module", "gradcheck", "optim", "train"]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    result = doctest.testmod(importlib.import_module(f"dlcourse.{name}"))
+    assert result.failed == 0
