@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dlcourse import Tensor, nn, optim
+from dlcourse.optim import lr_scheduler, optimizers
 
 TARGET = np.linspace(-1, 1, 6).reshape(2, 3)
 
@@ -84,13 +85,164 @@ def test_adam_and_adamw(options):
 
 def test_adam_works_in_chunks_as_in_one(monkeypatch):
     whole = run(optim.Adam, lr=0.1, weight_decay=0.1)
-    chunks = optim._chunks
-    monkeypatch.setattr(optim, "_chunks", lambda *arrays: chunks(*arrays, size=4))
+    chunks = optimizers._chunks
+    monkeypatch.setattr(optimizers, "_chunks", lambda *arrays: chunks(*arrays, size=4))
     np.testing.assert_array_equal(run(optim.Adam, lr=0.1, weight_decay=0.1), whole)
 
 
+def rmsprop(lr, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=0.0, centered=False, steps=20):
+    p, s, mean, v = np.ones((2, 3)), 0, 0, 0
+    for _ in range(steps):
+        g = gradient(p) + weight_decay * p
+        s = alpha * s + (1 - alpha) * g**2
+        mean = alpha * mean + (1 - alpha) * g
+        move = g / (np.sqrt(s - mean**2 if centered else s) + eps)
+        v = momentum * v + move
+        p = p - lr * (v if momentum else move)
+        yield p
+
+
+def adagrad(lr, lr_decay=0.0, weight_decay=0.0, initial=0.0, eps=1e-10, steps=20):
+    p, s = np.ones((2, 3)), initial
+    for t in range(steps):
+        g = gradient(p) + weight_decay * p
+        s = s + g**2
+        p = p - lr / (1 + t * lr_decay) * g / (np.sqrt(s) + eps)
+        yield p
+
+
 @pytest.mark.parametrize(
-    ("kind", "options"), [(optim.SGD, {"momentum": 0.9}), (optim.Adam, {}), (optim.AdamW, {})]
+    "options",
+    [{}, {"alpha": 0.5, "eps": 0.1}, {"weight_decay": 0.1, "momentum": 0.9}, {"centered": True}],
+    ids=str,
+)
+def test_rmsprop(options):
+    expected = list(rmsprop(0.02, **options))
+    np.testing.assert_allclose(run(optim.RMSprop, lr=0.02, **options), expected, rtol=1e-9)
+
+
+def test_adagrad():
+    np.testing.assert_allclose(run(optim.Adagrad, lr=0.1), list(adagrad(0.1)), rtol=1e-9)
+    np.testing.assert_allclose(
+        run(optim.Adagrad, lr=0.1, lr_decay=0.2, weight_decay=0.1, initial_accumulator_value=2),
+        list(adagrad(0.1, 0.2, 0.1, 2.0)),
+        rtol=1e-9,
+    )
+
+
+# ---- schedules --------------------------------------------------------------------------
+
+
+def rates(make, steps, **options):
+    p = Tensor(np.ones(1), requires_grad=True)
+    optimizer = optim.SGD([p], lr=0.5, **options)
+    scheduler, seen = make(optimizer), []
+    for _ in range(steps):
+        seen.append(optimizer.lr)
+        scheduler.step()
+    return seen
+
+
+def test_schedules_are_their_formulas():
+    t = np.arange(10)
+    np.testing.assert_allclose(
+        rates(lambda o: lr_scheduler.StepLR(o, 3, 0.2), 10), 0.5 * 0.2 ** (t // 3)
+    )
+    np.testing.assert_allclose(
+        rates(lambda o: lr_scheduler.LinearLR(o, 0.2, 1, 4), 10),
+        [0.1, 0.2, 0.3, 0.4, *[0.5] * 6],
+    )
+    np.testing.assert_allclose(
+        rates(lambda o: lr_scheduler.CosineAnnealingLR(o, 10, 0.1), 10),
+        0.1 + 0.2 * (1 + np.cos(np.pi * t / 10)),
+    )
+
+
+def test_a_warm_up_and_then_a_decay():
+    def make(optimizer):
+        first = lr_scheduler.LinearLR(optimizer, 0.2, 1, 4)
+        second = lr_scheduler.CosineAnnealingLR(optimizer, 6)
+        return lr_scheduler.SequentialLR(optimizer, [first, second], [4])
+
+    down = 0.25 * (1 + np.cos(np.pi * np.arange(6) / 6))
+    np.testing.assert_allclose(rates(make, 10), [0.1, 0.2, 0.3, 0.4, *down])
+
+
+def test_one_cycle_goes_up_and_down_and_the_momentum_the_other_way():
+    p = Tensor(np.ones(1), requires_grad=True)
+    optimizer = optim.SGD([p], lr=9, momentum=0.9)
+    scheduler = lr_scheduler.OneCycleLR(optimizer, 1.0, 10, pct_start=0.4)
+    seen, momenta = [], []
+    for i in range(10):
+        seen.append(optimizer.lr)
+        momenta.append(optimizer.param_groups[0]["momentum"])
+        if i < 9:
+            scheduler.step()
+    assert seen[0] == pytest.approx(0.04)
+    assert np.argmax(seen) == np.argmin(momenta) == 3
+    assert seen[3] == pytest.approx(1)
+    assert seen[-1] == pytest.approx(4e-6)
+    assert (momenta[0], momenta[3], momenta[-1]) == pytest.approx((0.95, 0.85, 0.95))
+    with pytest.raises(ValueError, match="len"):
+        scheduler.step()
+    adam = optim.Adam([p])
+    lr_scheduler.OneCycleLR(adam, 1.0, 10)
+    assert adam.param_groups[0]["betas"] == (0.95, 0.999)
+    with pytest.raises(ValueError, match="cycle_momentum=False"):
+        lr_scheduler.OneCycleLR(optim.SGD([p]), 1.0, 10)
+
+
+def test_a_schedule_goes_on_where_it_stopped():
+    optimizers = [optim.SGD([Tensor([1.0], requires_grad=True)], lr=0.5) for _ in range(2)]
+    a, b = (lr_scheduler.StepLR(o, 2) for o in optimizers)
+    for _ in range(3):
+        a.step()
+    b.load_state_dict(a.state_dict())
+    assert b.get_last_lr() == a.get_last_lr() == [0.05]
+    with pytest.raises(ValueError, match="one milestone"):
+        lr_scheduler.SequentialLR(optimizers[0], [a], [1])
+    with pytest.raises(ValueError, match="step_size=0"):
+        lr_scheduler.StepLR(optimizers[0], 0)
+
+
+# ---- clipping ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("norm_type", "norm"), [(2, 5.0), (1, 7.0), (np.inf, 4.0), (3, 91 ** (1 / 3))]
+)
+def test_clipping_by_norm(norm_type, norm):
+    ps = [Tensor(np.zeros(1), requires_grad=True) for _ in range(3)]
+    ps[0].grad, ps[1].grad = np.array([3.0]), np.array([-4.0])
+    kept = ps[0].grad
+    assert optim.clip_grad_norm_(ps, 10, norm_type) == pytest.approx(norm)
+    assert ps[0].grad is kept  # short enough
+    assert optim.clip_grad_norm_(iter(ps), 1, norm_type) == pytest.approx(norm)
+    np.testing.assert_allclose([ps[0].grad[0], ps[1].grad[0]], np.array([3, -4]) / norm, rtol=1e-5)
+    assert kept == 3
+    assert ps[2].grad is None
+
+
+def test_clipping_by_value():
+    p = Tensor(np.zeros(3, np.float32), requires_grad=True)
+    p.grad = np.array([-3, 0.5, 2], np.float32)
+    optim.clip_grad_value_(p, 1.0)
+    np.testing.assert_array_equal(p.grad, [-1, 0.5, 1])
+    assert p.grad.dtype == np.float32
+
+
+# ---- state, groups, errors --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (optim.SGD, {"momentum": 0.9}),
+        (optim.Adam, {}),
+        (optim.AdamW, {}),
+        (optim.Adagrad, {}),
+        (optim.RMSprop, {"momentum": 0.5}),
+    ],
 )
 def test_going_on_from_a_state_dict_is_the_same_as_never_stopping(kind, options):
     def start():

@@ -258,6 +258,8 @@ OPTIMISERS = {
     "sgd": ("SGD", {"lr": 0.1}),
     "momentum": ("SGD", {"lr": 0.05, "momentum": 0.9, "dampening": 0.1, "weight_decay": 0.01}),
     "nesterov": ("SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True}),
+    "adagrad": ("Adagrad", {"lr": 0.1, "lr_decay": 0.01, "weight_decay": 0.01}),
+    "rmsprop": ("RMSprop", {"lr": 0.01, "momentum": 0.5, "centered": True}),
     "adam": ("Adam", {"lr": 0.01, "weight_decay": 0.01}),
     "adamw": ("AdamW", {"lr": 0.01, "betas": (0.8, 0.99)}),
 }
@@ -289,3 +291,43 @@ def test_100_steps_from_the_same_weights(name, dtype, tolerance):
     back = {k: v.numpy() for k, v in theirs.state_dict().items()}
     ours.load_state_dict(back)
     assert list(back) == list(ours.state_dict())
+
+
+SCHEDULES = {
+    "StepLR": lambda m, o: m.StepLR(o, 7, gamma=0.5),
+    "LinearLR": lambda m, o: m.LinearLR(o, 0.1, 1.0, 9),
+    "CosineAnnealingLR": lambda m, o: m.CosineAnnealingLR(o, 12, eta_min=0.01),
+    "OneCycleLR": lambda m, o: m.OneCycleLR(o, 0.3, total_steps=40),
+    "SequentialLR": lambda m, o: m.SequentialLR(
+        o, [m.LinearLR(o, 0.2, 1.0, 5), m.CosineAnnealingLR(o, 20)], [5]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedule(name):
+    ours = optim.SGD([Tensor([1.0], requires_grad=True)], lr=0.1, momentum=0.9)
+    theirs = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=0.1, momentum=0.9)
+    a = SCHEDULES[name](optim.lr_scheduler, ours)
+    b = SCHEDULES[name](torch.optim.lr_scheduler, theirs)
+    for _ in range(39):
+        group, expected = ours.param_groups[0], theirs.param_groups[0]
+        assert group["lr"] == pytest.approx(expected["lr"], rel=1e-9, abs=1e-15)
+        assert group["momentum"] == pytest.approx(expected["momentum"], rel=1e-9)
+        theirs.step()
+        a.step()
+        b.step()
+
+
+@pytest.mark.parametrize("norm_type", [1.0, 2.0, 3.0, np.inf])
+def test_clipping(norm_type):
+    arrays = [normal(i, 3, 2) for i in range(3)]
+    ours = [Tensor(a, requires_grad=True) for a in arrays]
+    theirs = [torch.tensor(a, requires_grad=True) for a in arrays]
+    for a, b in zip(ours, theirs, strict=True):
+        a.grad, b.grad = 3 * a.data, 3 * b.detach()
+    norm = optim.clip_grad_norm_(ours, 0.7, norm_type)
+    expected = torch.nn.utils.clip_grad_norm_(theirs, 0.7, norm_type)
+    assert norm == pytest.approx(expected.item())
+    for a, b in zip(ours, theirs, strict=True):
+        close(a.grad, b.grad, np.float64, "clipped")

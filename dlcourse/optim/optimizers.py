@@ -1,4 +1,4 @@
-"""Optimisers: rules that turn gradients into better parameters, with PyTorch's names."""
+"""Optimisers: rules that turn gradients into better parameters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from dlcourse.tensor import Tensor
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]
 
 
 class Optimizer:
@@ -174,9 +174,7 @@ class SGD(Optimizer):
         )
 
     def _update(self, p: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
-        g, mu = p.grad, group["momentum"]
-        if group["weight_decay"]:
-            g = g + group["weight_decay"] * p.data
+        g, mu = _with_decay(p, group), group["momentum"]
         if mu:
             if "momentum_buffer" not in state:
                 state["momentum_buffer"] = g.copy()
@@ -187,6 +185,119 @@ class SGD(Optimizer):
             v = state["momentum_buffer"]
             g = g + mu * v if group["nesterov"] else v
         p.data -= group["lr"] * g
+
+
+class Adagrad(Optimizer):
+    """Divide each step by the root of all squared gradients so far (Duchi et al. 2011).
+
+    ``s ← s + g²``, ``p ← p - lr g / (√s + ε)``.
+
+    Parameters
+    ----------
+    params : iterable of Parameter, or of dict
+        What to optimise.
+    lr : float
+        The learning rate.
+    lr_decay : float
+        Divides the rate by 1 + (t - 1) × lr_decay at step t.
+    weight_decay : float
+        Adds this times the parameter to its gradient.
+    initial_accumulator_value : float
+        Where s starts.
+    eps : float
+        Keeps the division finite.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+    ) -> None:
+        super().__init__(
+            params,
+            lr=lr,
+            lr_decay=lr_decay,
+            weight_decay=weight_decay,
+            initial_accumulator_value=initial_accumulator_value,
+            eps=eps,
+        )
+
+    def _update(self, p: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
+        if not state:
+            state.update(step=0, sum=np.full_like(p.data, group["initial_accumulator_value"]))
+        state["step"] += 1
+        g = _with_decay(p, group)
+        state["sum"] += g * g
+        lr = group["lr"] / (1 + (state["step"] - 1) * group["lr_decay"])
+        p.data -= lr * g / (np.sqrt(state["sum"]) + group["eps"])
+
+
+class RMSprop(Optimizer):
+    """Divide each step by the root of a running mean of squared gradients (Hinton 2012).
+
+    ``s ← α s + (1-α) g²``, ``p ← p - lr g / (√s + ε)``.
+
+    Parameters
+    ----------
+    params : iterable of Parameter, or of dict
+        What to optimise.
+    lr : float
+        The learning rate.
+    alpha : float
+        How much of the mean square is kept from step to step.
+    eps : float
+        Keeps the division finite.
+    weight_decay : float
+        Adds this times the parameter to its gradient.
+    momentum : float
+        The share of the last step that is kept.
+    centered : bool
+        Subtract the squared mean gradient, so that s becomes its variance.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            lr=lr,
+            alpha=alpha,
+            eps=eps,
+            weight_decay=weight_decay,
+            momentum=momentum,
+            centered=centered,
+        )
+
+    def _update(self, p: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
+        g, alpha = _with_decay(p, group), group["alpha"]
+        if not state:
+            names = ["square_avg", "grad_avg"] if group["centered"] else ["square_avg"]
+            names += ["momentum_buffer"] if group["momentum"] else []
+            state.update({name: np.zeros_like(p.data) for name in names})
+        state["square_avg"] *= alpha
+        state["square_avg"] += (1 - alpha) * g * g
+        s = state["square_avg"]
+        if group["centered"]:
+            state["grad_avg"] *= alpha
+            state["grad_avg"] += (1 - alpha) * g
+            s = s - state["grad_avg"] ** 2
+        move = g / (np.sqrt(s) + group["eps"])
+        if group["momentum"]:
+            state["momentum_buffer"] *= group["momentum"]
+            state["momentum_buffer"] += move
+            move = state["momentum_buffer"]
+        p.data -= group["lr"] * move
 
 
 class Adam(Optimizer):
@@ -279,6 +390,11 @@ class AdamW(Adam):
         weight_decay: float = 1e-2,
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay)
+
+
+def _with_decay(p: Tensor, group: dict[str, Any]) -> np.ndarray:
+    """Add the gradient of an L2 penalty, weight_decay / 2 × p²."""
+    return p.grad + group["weight_decay"] * p.data if group["weight_decay"] else p.grad
 
 
 def _chunks(*arrays: np.ndarray, size: int = 32768) -> Iterable[tuple[np.ndarray, ...]]:

@@ -1,0 +1,56 @@
+"""Keep gradients from growing without bound: between ``backward()`` and ``step()``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from dlcourse.tensor import Tensor
+
+__all__ = ["clip_grad_norm_", "clip_grad_value_"]
+
+
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0
+) -> float:
+    """Shorten all gradients together, as one long vector, to ``max_norm`` at most.
+
+    Parameters
+    ----------
+    parameters : Tensor or iterable of Tensor
+        Whose gradients; those without one are left out.
+    max_norm : float
+        The greatest length allowed.
+    norm_type : float
+        Which length: 2 is the usual one, ``math.inf`` the largest element.
+
+    Returns
+    -------
+    float
+        The length before (Pascanu et al. 2013).
+    """
+    having = _with_gradient(parameters)
+    if norm_type == math.inf:
+        norm = max((float(np.abs(p.grad).max(initial=0)) for p in having), default=0.0)
+    elif norm_type == 2:
+        norm = math.sqrt(sum(float(np.vdot(p.grad, p.grad)) for p in having))
+    else:
+        norm = sum(float((np.abs(p.grad) ** norm_type).sum()) for p in having) ** (1 / norm_type)
+    scale = max_norm / (norm + 1e-6)
+    if scale < 1:
+        for p in having:
+            p.grad = p.grad * p.dtype.type(scale)  # a new array: another may hold the old one
+    return norm
+
+
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
+    """Limit every element of every gradient to the range from -``clip_value`` to ``clip_value``."""
+    for p in _with_gradient(parameters):
+        p.grad = p.grad.clip(-clip_value, clip_value)
+
+
+def _with_gradient(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    parameters = [parameters] if isinstance(parameters, Tensor) else parameters
+    return [p for p in parameters if p.grad is not None]
