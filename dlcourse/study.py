@@ -80,7 +80,7 @@ def predict(name: str, question: str, options: Sequence[str] | widgets.ValueWidg
         form = f"one of {', '.join(prediction.options)}"
     else:
         _show_text(question)
-        field, form = options, f"a number from {options.min:g} to {options.max:g}"
+        field, form = options, "a number on the slider"
     commit = widgets.Button(
         description="Commit my guess",
         button_style="primary",
@@ -168,7 +168,8 @@ def quiz(lesson: str, questions: Sequence[Question]) -> None:
                 count()
 
         buttons.observe(answer, "value")
-        return widgets.VBox([buttons, feedback])
+        last = [score] if number == len(questions) else []
+        return widgets.VBox([buttons, feedback, *last])
 
     def count() -> None:
         answered, right = len(first_choices), sum(first_choices.values())
@@ -181,7 +182,6 @@ def quiz(lesson: str, questions: Sequence[Question]) -> None:
         _show_text(f"**{number}.** {question.markdown()}")
         letters = ", ".join(lettered(question.options))
         _show_widget(ask(number, question), f"Your answer: one of {letters}.")
-    _show_widget(score, f"A quiz of {len(questions)} questions.")
 
 
 def progress_page() -> None:

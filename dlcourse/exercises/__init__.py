@@ -57,7 +57,7 @@ LESSONS = {
     "beyond": "09 · Beyond",
 }
 
-_TRIALS = 30  # each may meet one of a few cases, and all cases must be met
+_TRIALS = 50  # each may meet one of a few cases, and all cases must be met
 
 
 @dataclass(frozen=True)

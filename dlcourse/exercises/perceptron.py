@@ -234,11 +234,12 @@ def update(w, x, t):
 
 
 def _separable(rng):
-    n, d = rng.integers(8, 13), rng.integers(2, 4)
+    n, d = rng.integers(16, 25), rng.integers(2, 4)
     x, w = rng.normal(size=(n, d)), rng.normal(size=d + 1)
+    w[0] /= 4  # a small bias, so that both classes are there and one epoch is seldom enough
     side = np.sign(x @ w[1:] + w[0])
-    x += 0.3 * side[:, None] * w[1:] / np.linalg.norm(w[1:])  # apart, so that there is a margin
-    return np.column_stack([np.ones(n), x]), (side > 0).astype(int), int(rng.choice([2, 100]))
+    x += 0.05 * side[:, None] * w[1:] / np.linalg.norm(w[1:])  # apart, so that there is a margin
+    return np.column_stack([np.ones(n), x]), (side > 0).astype(int), int(rng.choice([1, 100]))
 
 
 def _wrong_fit(x, t, epochs, *, delayed=False, forget=False, start=0.0, count="mistakes"):
@@ -295,6 +296,12 @@ def _wrong_fit(x, t, epochs, *, delayed=False, forget=False, start=0.0, count="m
             "epochs for mistakes",
             "You count the epochs. Asked for are the mistakes, of all epochs together.",
             lambda x, t, epochs: _wrong_fit(x, t, epochs, count="epochs"),
+        ),
+        Mistake(
+            "no end",
+            "It must stop after `epochs` epochs at the latest. Where no line separates the classes "
+            "it would run for ever.",
+            lambda x, t, epochs: _wrong_fit(x, t, 10_000),
         ),
         Mistake(
             "the weights alone",
