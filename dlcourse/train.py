@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import functools
+import json
 import math
 import os
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,10 +19,22 @@ from typing import Any
 import numpy as np
 
 from dlcourse.nn import Module
-from dlcourse.optim import Optimizer
+from dlcourse.optim import Optimizer, clip_grad_norm_
 from dlcourse.tensor import Tensor, no_grad
 
-__all__ = ["Evaluation", "Step", "evaluate", "load", "save", "train"]
+__all__ = [
+    "EarlyStopping",
+    "Evaluation",
+    "Step",
+    "evaluate",
+    "keep_freed_memory",
+    "load",
+    "load_checkpoint",
+    "progress",
+    "save",
+    "save_checkpoint",
+    "train",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +83,8 @@ def train(
     loader: Iterable[tuple],
     *,
     epochs: int,
+    max_norm: float | None = None,
+    after: Step | None = None,
 ) -> Iterator[Step]:
     """Train a model, one step each time that the caller asks for the next.
 
@@ -83,6 +100,10 @@ def train(
         The batches of an epoch, such as a `DataLoader`.
     epochs : int
         How many times to go through the data.
+    max_norm : float, optional
+        Clip the gradients to this norm before each step (`optim.clip_grad_norm_`).
+    after : Step, optional
+        Go on counting after this step, as one does from a checkpoint (`load_checkpoint`).
 
     Yields
     ------
@@ -111,27 +132,27 @@ def train(
         raise ValueError(
             "train() got an iterator, which ends after one epoch: pass the DataLoader itself"
         )
-    return _steps(model, loss_fn, optimizer, loader, epochs)
+    return _steps(model, loss_fn, optimizer, loader, epochs, max_norm, after)
 
 
-def _steps(model, loss_fn, optimizer, loader, epochs) -> Iterator[Step]:
+def _steps(model, loss_fn, optimizer, loader, epochs, max_norm, after) -> Iterator[Step]:
     keep_freed_memory()
-    step = 0
-    for epoch in range(1, epochs + 1):
+    step, first = (after.step, after.epoch) if after else (0, 1)
+    for epoch in range(first, epochs + 1):
         before = step
         for *inputs, target in loader:
             step += 1
             model.train()
-            loss = _one_step(model, loss_fn, optimizer, inputs, target, step)
+            loss = _one_step(model, loss_fn, optimizer, inputs, target, step, max_norm)
             yield Step(step, epoch, loss, optimizer.lr)
-        if step == before:
+        if step == before and not (after and epoch == first):
             raise ValueError(
                 "the loader gave no batch: are there fewer examples than a batch needs "
                 "(drop_last=True)?"
             )
 
 
-def _one_step(model, loss_fn, optimizer, inputs, target, step) -> float:
+def _one_step(model, loss_fn, optimizer, inputs, target, step, max_norm) -> float:
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the loss tells it
         optimizer.zero_grad()
         loss = loss_fn(model(*inputs), target)
@@ -139,6 +160,8 @@ def _one_step(model, loss_fn, optimizer, inputs, target, step) -> float:
         if not math.isfinite(value):
             raise FloatingPointError(_why_not_finite(value, step, optimizer.lr, (*inputs, target)))
         loss.backward()
+        if max_norm is not None:
+            clip_grad_norm_(model.parameters(), max_norm)
         optimizer.step()
     return value
 
@@ -198,6 +221,78 @@ def evaluate(model: Module, loss_fn: Callable, loader: Iterable[tuple]) -> Evalu
     if count == 0:
         raise ValueError("evaluate() got no examples: the loader gave no batch")
     return Evaluation(total / count, correct / count if labelled else None)
+
+
+class EarlyStopping:
+    """Notice when a validation loss has stopped falling, and keep the best parameters.
+
+    Parameters
+    ----------
+    model : Module
+        Whose parameters to keep.
+    patience : int
+        How many times in a row the loss may fail to fall.
+    min_delta : float
+        A fall of no more than this counts for nothing.
+
+    Attributes
+    ----------
+    best : float
+        The lowest loss so far.
+
+    Examples
+    --------
+    >>> from dlcourse import nn
+    >>> stopping = EarlyStopping(nn.Linear(1, 1), patience=2)
+    >>> [stopping(loss) for loss in (0.9, 0.5, 0.6, 0.55, 0.7)]
+    [False, False, False, True, True]
+    """
+
+    def __init__(self, model: Module, patience: int = 5, min_delta: float = 0.0) -> None:
+        self.model, self.patience, self.min_delta = model, patience, min_delta
+        self.best, self.failures = math.inf, 0
+        self._state = model.state_dict()
+
+    def __call__(self, loss: float) -> bool:
+        """Note a validation loss; return whether it is time to stop."""
+        if loss < self.best - self.min_delta:
+            self.best, self.failures, self._state = loss, 0, self.model.state_dict()
+        else:
+            self.failures += 1
+        return self.failures >= self.patience
+
+    def restore(self) -> None:
+        """Give the model the parameters that it had at the lowest loss."""
+        self.model.load_state_dict(self._state)
+
+
+def progress(steps: Iterable[Step]) -> Iterator[Step]:
+    """Hand on the steps of `train`, and show the newest in one line that is written over.
+
+    Works in a terminal and in a notebook, ten times a second at most.
+
+    Examples
+    --------
+    >>> for step in progress(train(model, ...)):  # doctest: +SKIP
+    ...     pass
+    epoch 2, step 340: loss 0.213
+    """
+    shown, width, step = -math.inf, 0, None
+
+    def show() -> int:
+        line = f"epoch {step.epoch}, step {step.step}: loss {step.loss:.4g}"
+        print("\r" + line.ljust(width), end="", flush=True)
+        return len(line)
+
+    try:
+        for step in steps:
+            if time.monotonic() - shown > 0.1:
+                width, shown = show(), time.monotonic()
+            yield step
+    finally:
+        if step is not None:
+            show()
+            print()
 
 
 @functools.cache
@@ -304,3 +399,99 @@ def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
         "it is damaged: save it again. From PyTorch, give save() the arrays "
         "{k: v.numpy() for k, v in model.state_dict().items()}"
     )
+
+
+def save_checkpoint(path: str | os.PathLike, step: Step, **parts: Any) -> None:
+    """Write all that a training needs to go on exactly as if it had never stopped.
+
+    Parameters
+    ----------
+    path : path
+        The file, written as by `save`.
+    step : Step
+        The last one taken.
+    **parts
+        Whatever has a state: ``model=model, optimizer=optimizer, loader=loader``, and a
+        ``scheduler`` where there is one.
+
+    Raises
+    ------
+    ValueError
+        If a part has no ``state_dict``.
+    """
+    arrays: dict[str, Any] = {}
+    state = {name: _state_of(name, part).state_dict() for name, part in parts.items()}
+    tree = _without_arrays({"step": dataclasses.asdict(step), **state}, "", arrays)
+    save({**arrays, _TREE: np.array(json.dumps(tree))}, path)
+
+
+def load_checkpoint(path: str | os.PathLike, **parts: Any) -> Step:
+    """Put every part back into the state that `save_checkpoint` wrote.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    **parts
+        The same names, with parts built in the same way.
+
+    Returns
+    -------
+    Step
+        The last one taken: go on with ``train(…, after=step)``.
+
+    Raises
+    ------
+    ValueError
+        If the file is no checkpoint, or a part is missing in it or does not fit.
+    """
+    arrays = load(path)
+    if _TREE not in arrays:
+        raise ValueError(
+            f"{os.fspath(path)} is a state dict, not a checkpoint: use load_state_dict(load(path))"
+        )
+    state = _with_arrays(json.loads(str(arrays[_TREE])), arrays)
+    if missing := sorted(set(parts) - set(state)):
+        raise ValueError(
+            f"{os.fspath(path)} holds {', '.join(state)}, but no {', '.join(missing)}: name the "
+            "parts as save_checkpoint() did"
+        )
+    for name, part in parts.items():
+        _state_of(name, part).load_state_dict(state[name])
+    return Step(**state["step"])
+
+
+_TREE = "checkpoint.json"  # everything but the arrays, which it names by where they stand
+
+
+def _state_of(name: str, part: Any) -> Any:
+    if not hasattr(part, "state_dict"):
+        raise ValueError(
+            f"a checkpoint got {name}={type(part).__name__}, which has no state_dict(): pass the "
+            "model, the optimiser, the loader, the schedule themselves"
+        )
+    return part
+
+
+def _without_arrays(tree: Any, name: str, arrays: dict[str, Any]) -> Any:
+    if isinstance(tree, np.ndarray):
+        arrays[name] = tree
+        return {"array": name}
+    if isinstance(tree, Mapping):  # pairs, since JSON would make every key a text
+        pairs = [(k, _without_arrays(v, f"{name}/{k}", arrays)) for k, v in tree.items()]
+        return {"dict": pairs}
+    if isinstance(tree, (list, tuple)):
+        items = [_without_arrays(v, f"{name}/{i}", arrays) for i, v in enumerate(tree)]
+        return {type(tree).__name__: items}
+    return tree
+
+
+def _with_arrays(tree: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    if not isinstance(tree, dict):
+        return tree
+    ((kind, content),) = tree.items()
+    if kind == "array":
+        return arrays[content]
+    if kind == "dict":
+        return {k: _with_arrays(v, arrays) for k, v in content}
+    return {"list": list, "tuple": tuple}[kind](_with_arrays(v, arrays) for v in content)

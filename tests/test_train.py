@@ -12,7 +12,19 @@ import pytest
 from dlcourse import data, nn, optim
 from dlcourse import functional as F
 from dlcourse import train as train_module
-from dlcourse.train import Evaluation, Step, evaluate, keep_freed_memory, load, save, train
+from dlcourse.train import (
+    EarlyStopping,
+    Evaluation,
+    Step,
+    evaluate,
+    keep_freed_memory,
+    load,
+    load_checkpoint,
+    progress,
+    save,
+    save_checkpoint,
+    train,
+)
 
 
 def setting(seed=0, lr=0.02, n=120):
@@ -135,6 +147,98 @@ def test_bad_calls_are_refused_at_once():
         train(model, loss_fn, optimizer, iter(loader), epochs=2)
     with pytest.raises(ValueError, match="no batch"):
         list(train(model, loss_fn, optimizer, [], epochs=1))
+
+
+def test_gradients_are_clipped_where_asked():
+    model, loss_fn, optimizer, loader = setting()
+    optimizer = optim.SGD(model.parameters(), lr=1.0)
+    before = model.state_dict()
+    next(train(model, loss_fn, optimizer, loader, epochs=1, max_norm=1e-3))
+    after = model.state_dict()
+    moved = sum(float(((after[k] - before[k]) ** 2).sum()) for k in before) ** 0.5
+    assert moved == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_early_stopping_keeps_the_best():
+    model = nn.Linear(1, 1, rng=0)
+    stopping = EarlyStopping(model, patience=2, min_delta=0.1)
+    stops = []
+    for loss in (1.0, 0.5, 0.45, 0.6):
+        model.bias.data[:] = loss
+        stops.append(stopping(loss))
+    assert stops == [False, False, False, True]
+    assert stopping.best == 0.5
+    stopping.restore()
+    assert model.bias.data == 0.5
+
+
+def test_progress_writes_one_line_and_changes_nothing(capsys):
+    steps = list(train(*setting(), epochs=2))
+    assert list(progress(train(*setting(), epochs=2))) == steps
+    out = capsys.readouterr().out
+    assert out.startswith("\repoch 1, step 1: loss")
+    assert out.rstrip().split("\r")[-1].startswith("epoch 2, step 8: loss")
+    assert out.count("\n") == 1
+    assert list(progress([])) == []
+
+
+# ---- checkpoints ------------------------------------------------------------------------
+
+
+def parts(kind, options):
+    model, loss_fn, _, loader = setting()
+    optimizer = kind(model.parameters(), lr=0.02, **options)
+    scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, 20)
+    return loss_fn, {
+        "model": model,
+        "optimizer": optimizer,
+        "loader": loader,
+        "scheduler": scheduler,
+    }
+
+
+def losses(loss_fn, parts, until, after=None):
+    """Train up to a step, and say what it was."""
+    model, optimizer, loader = parts["model"], parts["optimizer"], parts["loader"]
+    seen = []
+    for step in train(model, loss_fn, optimizer, loader, epochs=5, after=after):
+        seen.append(step)
+        parts["scheduler"].step()
+        if step.step == until:
+            break
+    return seen
+
+
+@pytest.mark.parametrize("stop", [1, 3, 4, 8, 11])  # amid an epoch of 4 batches, and at its end
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [(optim.SGD, {"momentum": 0.9}), (optim.Adam, {}), (optim.RMSprop, {"centered": True})],
+)
+def test_a_checkpoint_goes_on_to_the_same_losses_exactly(tmp_path, stop, kind, options):
+    whole = losses(*parts(kind, options), until=20)
+    loss_fn, first = parts(kind, options)
+    begun = losses(loss_fn, first, until=stop)
+    save_checkpoint(tmp_path / "run.npz", begun[-1], **first)
+    loss_fn, second = parts(kind, options)
+    list(second["loader"])  # whatever was done before loading does not matter
+    after = load_checkpoint(tmp_path / "run.npz", **second)
+    assert after == begun[-1]
+    assert begun + losses(loss_fn, second, until=20, after=after) == whole
+    assert len(whole) == 20
+
+
+def test_a_checkpoint_that_does_not_fit_says_so(tmp_path):
+    loss_fn, one = parts(optim.Adam, {})
+    step = losses(loss_fn, one, until=1)[0]
+    path = tmp_path / "run.npz"
+    with pytest.raises(ValueError, match="loader=list"):
+        save_checkpoint(path, step, loader=[1])
+    save_checkpoint(path, step, model=one["model"])
+    with pytest.raises(ValueError, match="but no optimizer"):
+        load_checkpoint(path, model=one["model"], optimizer=one["optimizer"])
+    save(one["model"].state_dict(), path)
+    with pytest.raises(ValueError, match="not a checkpoint"):
+        load_checkpoint(path, model=one["model"])
 
 
 # ---- files ------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Batches: what a training loop iterates over."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -69,6 +70,9 @@ class DataLoader:
         self.shuffle = shuffle
         self.drop_last = drop_last
         self.rng = np.random.default_rng(rng)
+        self._before = self.rng.bit_generator.state  # of the order of the epoch under way
+        self._given = 0  # batches of that epoch that were handed out
+        self._resumed = False
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -76,13 +80,25 @@ class DataLoader:
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, ...]]:
-        """Go through one epoch."""
+        """Go through one epoch; after `load_state_dict`, through what is left of it."""
+        first, self._resumed = (self._given, False) if self._resumed else (0, False)
         n = len(self.arrays[0])
+        self._before = self.rng.bit_generator.state
         order = self.rng.permutation(n) if self.shuffle else np.arange(n)
-        for i in range(len(self)):
+        for i in range(first, len(self)):
+            self._given = i + 1
             rows = order[i * self.batch_size : (i + 1) * self.batch_size]
             # Copies, also where a view would do: a batch changed in place leaves the data alone.
             yield tuple(a.take(rows, axis=0) for a in self.arrays)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the place in the epoch under way, and what its order was drawn from."""
+        return {"rng": self._before, "given": self._given}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there: the next iteration gives the batches that were left."""
+        self.rng.bit_generator.state = state_dict["rng"]
+        self._given, self._resumed = state_dict["given"], True
 
 
 def _array(values: np.ndarray, i: int) -> np.ndarray:
