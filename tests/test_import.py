@@ -73,8 +73,14 @@ for name in {plain}:
 
 
 def test_importing_is_quick():
-    code = "import time; t = time.perf_counter(); import dlcourse; print(time.perf_counter() - t)"
-    assert min(float(python(code)) for _ in range(5)) < 0.3
+    # Beyond numpy's own import, and in CPU time, which a busy machine does not stretch much.
+    code = """
+import time, numpy
+start = time.process_time()
+import dlcourse
+print(time.process_time() - start)
+"""
+    assert min(float(python(code)) for _ in range(5)) < 0.15
 
 
 def test_imports_run_one_way():
