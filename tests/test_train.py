@@ -2,22 +2,24 @@
 
 import dataclasses
 import errno
+import os
 import pickle
+import subprocess
+import sys
 import time
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dlcourse import data, nn, optim
 from dlcourse import functional as F
-from dlcourse import train as train_module
 from dlcourse.train import (
     EarlyStopping,
     Evaluation,
     Step,
     evaluate,
-    keep_freed_memory,
     load,
     load_checkpoint,
     progress,
@@ -345,12 +347,39 @@ def test_a_missing_file_is_named(tmp_path):
 # ---- speed and memory -------------------------------------------------------------------
 
 
-def test_keeping_memory_can_be_refused(monkeypatch):
-    monkeypatch.setenv("DLCOURSE_KEEP_MEMORY", "0")
-    keep_freed_memory.cache_clear()
-    monkeypatch.setattr(train_module.ctypes, "CDLL", lambda name: pytest.fail("mallopt was called"))
-    assert keep_freed_memory() is False
-    keep_freed_memory.cache_clear()
+def test_the_processs_settings_are_made_when_training_starts_and_can_be_refused():
+    look = """
+import ctypes, sys
+from pathlib import Path
+import numpy as np
+from dlcourse import nn, optim, functional as F
+from dlcourse.train import train
+calls = []
+real = ctypes.CDLL
+class Spy:
+    def __init__(self, name):
+        self.name, self.real = Path(name).name, real(name)
+    def __getattr__(self, function):
+        calls.append(function)
+        return getattr(self.real, function)
+ctypes.CDLL = Spy
+model, batch = nn.Linear(1, 1), (np.ones((2, 1), np.float32),) * 2
+steps = train(model, F.mse_loss, optim.SGD(model.parameters()), [batch], epochs=2)
+assert not calls
+list(steps)
+print(*calls)
+"""
+    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "DLCOURSE_SETTLE")
+    plain = {k: v for k, v in os.environ.items() if k not in names}
+
+    def calls(**environment):
+        run = [sys.executable, "-c", look]
+        return subprocess.check_output(run, env={**plain, **environment}, text=True).split()
+
+    if sys.platform == "linux" and list(Path(np.__file__).parents[1].glob("numpy.libs/*openblas*")):
+        assert calls() == ["mallopt", "mallopt", "scipy_openblas_set_num_threads64_"]
+    assert calls(DLCOURSE_SETTLE="0") == []
+    assert "scipy_openblas_set_num_threads64_" not in calls(OPENBLAS_NUM_THREADS="2")
 
 
 def test_mnist_98_percent_within_a_minute():

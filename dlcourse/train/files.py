@@ -1,0 +1,192 @@
+"""State dicts and checkpoints as files: plain arrays, nothing that could run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlcourse.train.loop import Step
+
+__all__ = ["load", "load_checkpoint", "save", "save_checkpoint"]
+
+
+def save(state_dict: Mapping[str, Any], path: str | os.PathLike) -> None:
+    """Write a state dict to an ``.npz`` file: plain arrays, no code.
+
+    The file is written beside its place and moved there when complete: if the disk is full, what
+    stood there before is still there.
+
+    Parameters
+    ----------
+    state_dict : mapping of str to array
+        Such as ``model.state_dict()``.
+    path : path
+        The file.
+
+    Raises
+    ------
+    ValueError
+        If something in it is not an array of numbers.
+    OSError
+        If it cannot be written.
+    """
+    path = Path(path)
+    arrays = {name: np.asarray(value) for name, value in state_dict.items()}
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiubU":
+            raise ValueError(
+                f"save() got {name!r} of {type(state_dict[name]).__name__}: a state dict holds "
+                "arrays of numbers; pass model.state_dict()"
+            )
+    part = path.with_name(path.name + ".part")
+    try:
+        with zipfile.ZipFile(part, "w") as archive:
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Read a state dict that `save` wrote. Nothing in the file is ever run.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        For `Module.load_state_dict`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is damaged, or something else than a state dict: a pickle, say, which could
+        run any code.
+    """
+    problem = "it is no .npz archive of arrays"
+    try:
+        with open(path, "rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.lib.npyio.NpzFile):
+                arrays = {name: archive[name] for name in archive.files}
+                if all(isinstance(array, np.ndarray) for array in arrays.values()):
+                    return arrays
+                problem = "it holds other things than arrays; PyTorch's .pt is a pickle inside"
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        problem = f"{error}"
+    raise ValueError(
+        f"{os.fspath(path)} cannot be read as a state dict: {problem}. If save() wrote it, "
+        "it is damaged: save it again. From PyTorch, give save() the arrays "
+        "{k: v.numpy() for k, v in model.state_dict().items()}"
+    )
+
+
+def save_checkpoint(path: str | os.PathLike, step: Step, **parts: Any) -> None:
+    """Write all that a training needs to go on exactly as if it had never stopped.
+
+    Parameters
+    ----------
+    path : path
+        The file, written as by `save`.
+    step : Step
+        The last one taken.
+    **parts
+        Whatever has a state: ``model=model, optimizer=optimizer, loader=loader``, and a
+        ``scheduler`` where there is one.
+
+    Raises
+    ------
+    ValueError
+        If a part has no ``state_dict``.
+    """
+    arrays: dict[str, Any] = {}
+    state = {name: _state_of(name, part).state_dict() for name, part in parts.items()}
+    tree = _without_arrays({"step": dataclasses.asdict(step), **state}, "", arrays)
+    save({**arrays, _TREE: np.array(json.dumps(tree))}, path)
+
+
+def load_checkpoint(path: str | os.PathLike, **parts: Any) -> Step:
+    """Put every part back into the state that `save_checkpoint` wrote.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    **parts
+        The same names, with parts built in the same way.
+
+    Returns
+    -------
+    Step
+        The last one taken: go on with ``train(…, after=step)``.
+
+    Raises
+    ------
+    ValueError
+        If the file is no checkpoint, or a part is missing in it or does not fit.
+    """
+    arrays = load(path)
+    if _TREE not in arrays:
+        raise ValueError(
+            f"{os.fspath(path)} is a state dict, not a checkpoint: use load_state_dict(load(path))"
+        )
+    state = _with_arrays(json.loads(str(arrays[_TREE])), arrays)
+    if missing := sorted(set(parts) - set(state)):
+        raise ValueError(
+            f"{os.fspath(path)} holds {', '.join(state)}, but no {', '.join(missing)}: name the "
+            "parts as save_checkpoint() did"
+        )
+    for name, part in parts.items():
+        _state_of(name, part).load_state_dict(state[name])
+    return Step(**state["step"])
+
+
+_TREE = "checkpoint.json"  # everything but the arrays, which it names by where they stand
+
+
+def _state_of(name: str, part: Any) -> Any:
+    if not hasattr(part, "state_dict"):
+        raise ValueError(
+            f"a checkpoint got {name}={type(part).__name__}, which has no state_dict(): pass the "
+            "model, the optimiser, the loader, the schedule themselves"
+        )
+    return part
+
+
+def _without_arrays(tree: Any, name: str, arrays: dict[str, Any]) -> Any:
+    if isinstance(tree, np.ndarray):
+        arrays[name] = tree
+        return {"array": name}
+    if isinstance(tree, Mapping):  # pairs, since JSON would make every key a text
+        pairs = [(k, _without_arrays(v, f"{name}/{k}", arrays)) for k, v in tree.items()]
+        return {"dict": pairs}
+    if isinstance(tree, (list, tuple)):
+        items = [_without_arrays(v, f"{name}/{i}", arrays) for i, v in enumerate(tree)]
+        return {type(tree).__name__: items}
+    return tree
+
+
+def _with_arrays(tree: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    if not isinstance(tree, dict):
+        return tree
+    ((kind, content),) = tree.items()
+    if kind == "array":
+        return arrays[content]
+    if kind == "dict":
+        return {k: _with_arrays(v, arrays) for k, v in content}
+    return {"list": list, "tuple": tuple}[kind](_with_arrays(v, arrays) for v in content)
