@@ -27,7 +27,7 @@ PAUSE_AFTER = 300.0  # seconds without a click: the tab may be closed
 
 
 class Film:
-    """The frames since the first, in bounded memory: when it is full, every second one goes.
+    """Frames from the first to the newest, evenly thinned out so that memory stays bounded.
 
     Parameters
     ----------
@@ -38,15 +38,29 @@ class Film:
     def __init__(self, limit: int = 3_000_000) -> None:
         self.limit = limit
         self.frames: list[tuple[int, Frame]] = []
+        self._gap = 1  # steps between two kept frames, at the least
 
     def append(self, step: int, frame: Frame) -> None:
-        """Add the frame of a step; a second one of the same step replaces the first."""
-        if self.frames and self.frames[-1][0] == step:
-            self.frames.pop()
+        """Add the newest frame; a second one of the same step replaces the first."""
         self.frames.append((step, frame))
-        if sum(len(picture) for _, ((_, picture), _) in self.frames) > self.limit:
-            # the first and the last stay
-            self.frames[1:-1] = self.frames[2:-1:2]
+        self._thin(len(self.frames) - 3)
+        while len(self.frames) > 2 and self._size() > self.limit:
+            self._gap *= 2
+            self._thin(0)
+
+    def _thin(self, start: int) -> None:
+        """From `start` on, drop what follows a kept frame too closely; the newest one stays."""
+        kept = self.frames[: max(start, 0) + 1]
+        for shot in self.frames[len(kept) : -1]:
+            if shot[0] - kept[-1][0] >= self._gap:
+                kept.append(shot)
+        newest = self.frames[-1]
+        if kept[-1][0] == newest[0]:
+            kept.pop()
+        self.frames = [*kept, newest]
+
+    def _size(self) -> int:
+        return sum(len(picture) for _, ((_, picture), _) in self.frames)
 
 
 class Values:
@@ -130,7 +144,7 @@ class Playground:
         self.make, self.view, self.controls, self.reset_on = make, view, controls, tuple(reset_on)
         self.playing = False
         self._outdated = False  # a control has changed: make must be called again
-        self._stepping = self._interrupted = False
+        self._stepping = self._interrupted = self._busy = False
         self._generator: Iterator[Any] | None = None
         self._commands: deque[Callable[[], None]] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -143,7 +157,8 @@ class Playground:
         self._close_older()
         self._begin()  # an error here is the cell's own: nothing catches it
         self._build_panel()
-        self._settle()
+        self._draw(final=True)
+        self._show_status("Ready")
 
     # What a click does, and a program may do
 
@@ -187,8 +202,11 @@ class Playground:
     def _post(self, command: Callable[[], None]) -> None:
         self._commands.append(command)
         if self._loop is None:
-            while self._turn():
-                pass
+            if not self._busy:  # else the loop that is under way will obey
+                self._busy = True
+                while self._turn():
+                    pass
+                self._busy = False
         else:
             self._loop.call_soon_threadsafe(self._wake)
 
@@ -322,14 +340,14 @@ class Playground:
             ):
                 yield
         except (Exception, KeyboardInterrupt) as error:
-            self.playing, self._generator, self.error = False, None, error
+            self.playing, self._generator, self.error = False, None, self.error or error
 
     def _settle(self, why: str = "") -> None:
         """Stop, and show the newest state."""
         self.playing = False
         self._release_interrupt()
-        with contextlib.suppress(Exception) if self.error else contextlib.nullcontext():
-            self._draw(final=True)  # after an error this may be what failed
+        with self._reader_code():
+            self._draw(final=True)
         if self.error:
             status = "Stopped by an error"
         elif self.finished:

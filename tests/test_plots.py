@@ -1,0 +1,189 @@
+"""The pictures: what the artists hold, never what the pixels look like."""
+
+import base64
+import io
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from dlcourse import plots
+
+X = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [2.0, 2.0]])
+Y = np.array([0, 1, 1, 0, 2])
+
+
+@pytest.fixture
+def ax():
+    figure = Figure()
+    FigureCanvasAgg(figure)
+    return figure.subplots()
+
+
+def test_style_is_opaque_legible_and_known_to_matplotlib():
+    with matplotlib.style.context(plots.STYLE):
+        assert matplotlib.rcParams["figure.facecolor"] == "white"
+        sizes = ["font.size", "xtick.labelsize", "ytick.labelsize", "legend.fontsize"]
+        assert min(matplotlib.rcParams[size] for size in sizes) >= 9
+        cycle = [c["color"] for c in matplotlib.rcParams["axes.prop_cycle"]]
+    assert cycle == list(plots.COLOURS)
+    assert len(set(plots.COLOURS)) == len(set(plots.MARKERS)) == 8
+
+
+def test_points_differ_in_colour_and_marker(ax):
+    drawn = plots.points(ax, X, Y, names=["a", "b", "c"])
+    assert [len(d.get_offsets()) for d in drawn] == [2, 2, 1]
+    assert np.array_equal(drawn[1].get_offsets(), X[Y == 1])
+    assert len({tuple(d.get_facecolor()[0]) for d in drawn}) == 3
+    assert len({d.get_paths()[0].vertices.tobytes() for d in drawn}) == 3
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["a", "b", "c"]
+
+
+def test_points_say_what_is_wrong(ax):
+    with pytest.raises(ValueError, match=r"\(5, 3\).*\(N, 2\)"):
+        plots.points(ax, np.zeros((5, 3)), Y)
+    with pytest.raises(ValueError, match="5 points in x but 4 classes"):
+        plots.points(ax, X, Y[:4])
+
+
+def test_decision_boundary_colours_each_place_by_its_class(ax):
+    drawn = plots.decision_boundary(ax, X, Y, resolution=10)
+    assert drawn.grid.shape == (100, 2)
+    assert drawn.grid.dtype == np.float32
+    assert drawn.grid[0, 0] < drawn.grid[1, 0]  # x runs first …
+    assert drawn.grid[0, 1] == drawn.grid[1, 1]
+    assert drawn.grid[0, 1] < drawn.grid[10, 1]  # … then y, upwards
+    assert (drawn.image.get_array() == 255).all()
+    left_of_one = drawn.grid[:, 0] < 1
+    drawn.set(lambda grid: np.stack([90 * left_of_one, 90 * ~left_of_one, 0 * left_of_one], 1))
+    image = np.asarray(drawn.image.get_array()).reshape(-1, 3)
+    for where, colour in ((left_of_one, plots.COLOURS[0]), (~left_of_one, plots.COLOURS[1])):
+        pale = np.array(matplotlib.colors.to_rgb(colour)) * 0.45 + 0.55
+        assert np.allclose(image[where] / 255, pale, atol=0.01)
+    assert drawn.image.origin == "lower"
+    low, high = X.min(axis=0), X.max(axis=0)
+    assert ax.get_xlim()[0] < low[0]
+    assert ax.get_ylim()[1] > high[1]
+
+
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+def test_a_signed_score_turns_colour_at_zero(ax, shape):
+    drawn = plots.decision_boundary(ax, X, Y > 0, resolution=20)
+    score = drawn.grid[:, 0] + drawn.grid[:, 1] - 1.5
+    drawn.set(score.reshape(shape))
+    image = np.asarray(drawn.image.get_array()).reshape(-1, 3).astype(int)
+    blue = image[:, 2] > image[:, 0]
+    clear = np.abs(score) > 0.3  # half and half, orange outshines blue
+    assert np.array_equal(blue[clear], score[clear] < 0)
+
+
+def test_decision_map_says_what_is_wrong(ax):
+    drawn = plots.decision_boundary(ax, X, Y, resolution=10)
+    with pytest.raises(ValueError, match=r"\(99, 3\).*100 points"):
+        drawn.set(np.zeros((99, 3)))
+
+
+def test_nan_scores_are_white_and_do_not_warn(ax, recwarn):
+    drawn = plots.decision_boundary(ax, X, Y, resolution=10)
+    drawn.set(np.full((100, 3), np.nan))
+    assert (drawn.image.get_array() == 255).all()
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("w", [(1.0, 2.0), (-3.0, 0.5), (0.0, 1.0), (1.0, 0.0)])
+def test_the_separator_lies_where_the_neuron_is_undecided(ax, w):
+    ax.set(xlim=(-2, 2), ylim=(-1, 3))
+    line = plots.separator(ax, w, -0.5)
+    assert ax.get_xlim() == (-2, 2)
+    points = line.get_xydata()
+    assert np.allclose(points @ w - 0.5, 0)
+    assert np.linalg.norm(points[1] - points[0]) > 5.6  # from edge to edge, however it lies
+    line.turn([0, 0], 1)
+    assert len(line.get_xydata()) == 0
+    line.turn([np.nan, 1], 1)
+    assert len(line.get_xydata()) == 0
+
+
+def test_the_loss_curve_holds_every_loss_and_makes_room(ax):
+    curve = plots.loss_curve(ax, [3.0, 2.0])
+    for step in range(1000):
+        curve.append(1 / (1 + step))
+    assert curve.raw.y[:3] == [3.0, 2.0, 1.0]
+    assert curve.raw.x == list(range(1, 1003))
+    assert ax.get_xlim()[1] >= 1002
+    assert ax.get_ylim()[1] > 3
+    curve.append(500.0)
+    assert ax.get_ylim()[1] > 500
+    ax.figure.canvas.draw()
+    assert len(curve.raw.get_xdata()) < 2100
+    assert curve.raw.get_xdata()[0] == 1003  # the newest is always drawn
+
+
+def test_the_loss_curves_mean_is_smooth_unbiased_and_skips_what_is_not_finite(ax):
+    curve = plots.loss_curve(ax)
+    for loss in [2.0, 2.0, np.nan, 2.0, np.inf, 2.0]:
+        curve.append(loss)
+    assert np.allclose(curve.mean.y, 2.0)
+    assert curve.mean.x == [1, 2, 4, 6]
+    ax.figure.canvas.draw()
+
+
+def test_the_loss_curves_sentence_tells_what_is_seen(ax):
+    curve = plots.loss_curve(ax)
+    assert curve.sentence() == "No step of training yet."
+    curve.append(2.0)
+    assert curve.sentence() == "The loss is 2.00 after 1 step."
+    for loss in np.linspace(2, 0, 200):
+        curve.append(loss)
+    assert curve.sentence() == "The loss fell from 2.00 to 0.09 in 201 steps."
+    for _ in range(100):
+        curve.append(9.0)
+    assert "rose from 2.00 to 9.00 in 301 steps" in curve.sentence()
+
+
+def test_a_logarithmic_loss_curve_makes_room_below(ax):
+    ax.set_yscale("log")
+    curve = plots.loss_curve(ax, [1.0, 1e-5])
+    assert 0 < ax.get_ylim()[0] < 1e-5
+    assert curve.ax is ax
+
+
+def test_curves_are_told_apart_without_colour(ax):
+    z = np.linspace(-2, 2, 9)
+    lines = plots.curves(ax, z, {"tanh": np.tanh, "ReLU": lambda z: np.maximum(z, 0)})
+    assert np.array_equal(lines["ReLU"].get_ydata(), np.maximum(z, 0))
+    assert lines["tanh"].get_linestyle() != lines["ReLU"].get_linestyle()
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["tanh", "ReLU"]
+
+
+def test_show_displays_the_sentence_and_closes_the_figure(monkeypatch):
+    import matplotlib.pyplot as plt
+
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda *a, **k: shown.append((a, k)))
+    fig, ax = plt.subplots()
+    ax.plot([2, 0])
+    plots.show(fig, "A line that falls from 2 to 0.")
+    (data,), options = shown[0]
+    assert data["text/plain"] == "A line that falls from 2 to 0."
+    assert options["metadata"]["image/png"]["alt"] == data["text/plain"]
+    image = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
+    assert image.convert("RGBA").getpixel((0, 0)) == (255, 255, 255, 255)
+    assert not plt.fignum_exists(fig.number)
+    with pytest.raises(ValueError, match="sentence"):
+        plots.show(fig, " ")
+
+
+def test_the_same_figure_is_shown_as_the_same_bytes(monkeypatch):
+    import matplotlib.pyplot as plt
+
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **k: shown.append(data))
+    for _ in range(2):
+        fig, ax = plt.subplots()
+        plots.points(ax, X, Y)
+        plots.show(fig, "Five points.")
+    assert shown[0] == shown[1]
