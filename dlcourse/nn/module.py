@@ -61,7 +61,7 @@ class Module:
 
     def children(self) -> Iterator[Module]:
         """Yield the modules directly inside this one."""
-        return (child for _, child in self.named_children())
+        return (child for child in vars(self).values() if isinstance(child, Module))
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield the modules directly inside this one, with their names."""

@@ -122,7 +122,8 @@ def _steps(model, loss_fn, optimizer, loader, epochs, max_norm, after) -> Iterat
         before = step
         for *inputs, target in loader:
             step += 1
-            model.train()
+            if not model.training:  # as a look at it may have left it
+                model.train()
             loss = _one_step(model, loss_fn, optimizer, inputs, target, step, max_norm)
             yield Step(step, epoch, loss, optimizer.lr)
         if step == before and not (after and epoch == first):
