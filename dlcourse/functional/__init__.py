@@ -5,6 +5,7 @@ derived by hand.
 """
 
 from dlcourse.functional.activations import log_softmax, relu, sigmoid, softmax, tanh
+from dlcourse.functional.convolution import conv1d, conv2d, conv_transpose2d
 from dlcourse.functional.linear import linear
 from dlcourse.functional.losses import (
     binary_cross_entropy,
@@ -12,13 +13,20 @@ from dlcourse.functional.losses import (
     cross_entropy,
     mse_loss,
 )
+from dlcourse.functional.pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 
 __all__ = [
+    "adaptive_avg_pool2d",
+    "avg_pool2d",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "conv1d",
+    "conv2d",
+    "conv_transpose2d",
     "cross_entropy",
     "linear",
     "log_softmax",
+    "max_pool2d",
     "mse_loss",
     "relu",
     "sigmoid",

@@ -1,17 +1,25 @@
 """Layers: functions with weights of their own, with PyTorch's names, shapes and conventions."""
 
 from dlcourse.nn.activations import ReLU, Sigmoid, Softmax, Tanh
+from dlcourse.nn.convolution import Conv1d, Conv2d, ConvTranspose2d
 from dlcourse.nn.linear import Flatten, Linear
 from dlcourse.nn.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
 from dlcourse.nn.module import Module, ModuleList, Parameter, Sequential
+from dlcourse.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 
 __all__ = [
+    "AdaptiveAvgPool2d",
+    "AvgPool2d",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose2d",
     "CrossEntropyLoss",
     "Flatten",
     "Linear",
     "MSELoss",
+    "MaxPool2d",
     "Module",
     "ModuleList",
     "Parameter",
