@@ -1,4 +1,7 @@
-"""Exercises of lesson 00: words, arrays, an error measure, a derivative, a first learning rate."""
+"""Exercises of lesson 00: words, counting, a learning rate, arrays, an error, a derivative."""
+
+import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -32,6 +35,119 @@ def doll(answer):
     It looks many moves ahead, and rates the positions by rules that its author wrote down, such as
     "a queen is worth nine pawns".
     """
+
+
+def _layer_sizes(rng):
+    return (rng.integers(1, 30, size=rng.integers(2, 6)).tolist(),)
+
+
+@code(
+    "Count the multiplications",
+    difficulty=1,
+    minutes=6,
+    inputs=_layer_sizes,
+    hints=(
+        "Take one pair of neighbours: from 2 numbers to 16 there are 2 · 16 weights.",
+        "Four sizes make three such pairs: sizes[0] and sizes[1], sizes[1] and sizes[2], …",
+        "Start with total = 0, let i run over range(len(sizes) - 1), and add "
+        "sizes[i] * sizes[i + 1] each time.",
+    ),
+    mistakes=(
+        Mistake(
+            "biases counted",
+            "You count one weight more for each number that leaves a layer: its bias. A bias is "
+            "only added, nothing is multiplied by it.",
+            lambda sizes: sum((n + 1) * m for n, m in pairwise(sizes)),
+        ),
+        Mistake(
+            "layers added, not multiplied",
+            "n + m is how many numbers a layer touches. But each of the n goes to each of the m, "
+            "with a weight of its own: n · m.",
+            lambda sizes: sum(n + m for n, m in pairwise(sizes)),
+        ),
+        Mistake(
+            "all sizes multiplied",
+            "You multiply all sizes together. Multiply neighbours only, and add up the layers.",
+            lambda sizes: math.prod(sizes),
+        ),
+        Mistake(
+            "only the first layer",
+            "This is the first layer alone. Go on: the second one maps sizes[1] numbers to "
+            "sizes[2], and so forth.",
+            lambda sizes: sizes[0] * sizes[1],
+        ),
+        Mistake(
+            "hidden layers skipped",
+            "You multiply the first size by the last, as if nothing lay between them.",
+            lambda sizes: sizes[0] * sizes[-1],
+        ),
+    ),
+)
+def multiply_adds(sizes):
+    """Return how many multiplications a network needs to answer for one example.
+
+    `sizes` lists how many numbers go in and come out of layer after layer: `[2, 16, 16, 3]` is the
+    spiral's network. A layer from n numbers to m has n · m weights, and multiplies by each once.
+    """
+    total = 0
+    for i in range(len(sizes) - 1):
+        total = total + sizes[i] * sizes[i + 1]
+    return total
+
+
+@setting(
+    "How long a step downhill?",
+    difficulty=2,
+    minutes=4,
+    answer=0.3,
+    hints=(
+        "The slope of (w − 3)² is 2(w − 3). Try a few rates between 0 and 2, each ten times larger "
+        "or smaller than the last.",
+        "One step takes the distance from 3 times (1 − 2 · rate). After 20 steps it must be tiny.",
+        "Any rate with |1 − 2 · rate| well below 1 will do. At 0.5 one single step is enough.",
+    ),
+    mistakes=(
+        Mistake(
+            "too small",
+            "It goes the right way, but 20 steps of this length do not reach the bottom.",
+            0.001,
+        ),
+        Mistake(
+            "to and fro",
+            "Each step lands as far on the other side as it was on this side. Make the step "
+            "shorter.",
+            1.0,
+        ),
+        Mistake(
+            "too large",
+            "Each step shoots past the bottom and lands higher up than it began: it diverges.",
+            1.5,
+        ),
+        Mistake(
+            "uphill",
+            "w − rate · slope with a negative rate climbs: the rate must be positive.",
+            -0.1,
+        ),
+    ),
+)
+def rate(rate):
+    """Find a learning rate that leads to the bottom of (w − 3)² in 20 steps.
+
+    They start at `w = 0`. Each is `w = w - rate * slope`, and the slope is 2(w − 3). To end closer
+    to the bottom than 0.01 is enough.
+    """
+    distance = 3.0  # from the bottom, which each step multiplies by the same factor
+    factor = abs(1 - 2 * float(rate))
+    end = distance * min(factor, 10.0) ** 20
+    if end < 0.01:
+        effect = "at the bottom"
+    elif rate <= 0:
+        effect = "still at the start" if rate == 0 else "climbing away"
+    elif factor < 1:
+        effect = "not there yet" if rate < 0.5 else "still jumping across"
+    else:
+        effect = "jumping to and fro for ever" if factor == 1 else "flying away"
+    return {"after 20 steps": effect}
 
 
 def _column_data(rng):
@@ -196,61 +312,6 @@ def derivative(f, x, h):
     one number; `x` and `h` are numbers.
     """
     return (f(x + h) - f(x - h)) / (2 * h)
-
-
-@setting(
-    "How long a step downhill?",
-    difficulty=2,
-    minutes=4,
-    answer=0.3,
-    hints=(
-        "The slope of (w − 3)² is 2(w − 3). Try a few rates between 0 and 2, each ten times larger "
-        "or smaller than the last.",
-        "One step takes the distance from 3 times (1 − 2 · rate). After 20 steps it must be tiny.",
-        "Any rate with |1 − 2 · rate| well below 1 will do. At 0.5 one single step is enough.",
-    ),
-    mistakes=(
-        Mistake(
-            "too small",
-            "It goes the right way, but 20 steps of this length do not reach the bottom.",
-            0.001,
-        ),
-        Mistake(
-            "to and fro",
-            "Each step lands as far on the other side as it was on this side. Make the step "
-            "shorter.",
-            1.0,
-        ),
-        Mistake(
-            "too large",
-            "Each step shoots past the bottom and lands higher up than it began: it diverges.",
-            1.5,
-        ),
-        Mistake(
-            "uphill",
-            "w − rate · slope with a negative rate climbs: the rate must be positive.",
-            -0.1,
-        ),
-    ),
-)
-def rate(rate):
-    """Find a learning rate that leads to the bottom of (w − 3)² in 20 steps.
-
-    They start at `w = 0`. Each is `w = w - rate * slope`, and the slope is 2(w − 3). To end closer
-    to the bottom than 0.01 is enough.
-    """
-    distance = 3.0  # from the bottom, which each step multiplies by the same factor
-    factor = abs(1 - 2 * float(rate))
-    end = distance * min(factor, 10.0) ** 20
-    if end < 0.01:
-        effect = "at the bottom"
-    elif rate <= 0:
-        effect = "still at the start" if rate == 0 else "climbing away"
-    elif factor < 1:
-        effect = "not there yet" if rate < 0.5 else "still jumping across"
-    else:
-        effect = "jumping to and fro for ever" if factor == 1 else "flying away"
-    return {"after 20 steps": effect}
 
 
 quiz = (
