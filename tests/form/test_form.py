@@ -143,9 +143,9 @@ def test_no_error_and_no_bare_numpy_scalar(notebook):
 def test_nothing_that_flickers(notebook):
     for cell in code_cells(notebook):
         for node in ast.walk(ast.parse(re.sub(r"^\s*[%!].*", "", cell.source, flags=re.M))):
-            name = getattr(node, "id", getattr(node, "attr", None))
-            found = name in ("clear_output", "interact", "interactive", "Output")
-            assert not found, f"{first_line(cell)}: {name}"
+            names = {getattr(node, part, None) for part in ("id", "attr", "name")}
+            found = names & {"clear_output", "interact", "interactive", "Output"}
+            assert not found, f"{first_line(cell)}: {found}"
 
 
 def test_exercises_are_there_and_unsolved(path, notebook):
@@ -208,7 +208,8 @@ def test_the_lock_is_whole():
 
 
 def test_the_package_is_imported_in_a_moment():
-    code = "import time; t = time.perf_counter(); import dlcourse; print(time.perf_counter() - t)"
+    # In CPU time, which a busy machine does not stretch much.
+    code = "import time; t = time.process_time(); import dlcourse; print(time.process_time() - t)"
     runs = [subprocess.check_output([sys.executable, "-c", code]) for _ in range(5)]
     assert min(map(float, runs)) < 0.3
 
