@@ -102,6 +102,24 @@ def test_what_set_does_not_touch_is_not_drawn_again(monkeypatch):
     assert (before != after).any()
 
 
+def test_only_what_moves_is_moving_even_where_axes_are_off_or_artists_invisible():
+    class Off(View):
+        def build(self, fig):
+            self.ax = fig.subplots()
+            self.ax.set_axis_off()
+            self.hidden = self.ax.text(0, 0, "hidden", visible=False)
+            self.line = self.ax.plot([0, 1])[0]
+
+        def set(self, state):
+            self.line.set_ydata([0, state])
+
+    view = Off()
+    for state in range(3):
+        view.see(state)
+        view.frame(state)
+    assert view._moving == [view.line]
+
+
 def test_new_limits_are_drawn():
     view = LineView()
     view.see(1.0)
