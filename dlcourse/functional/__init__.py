@@ -14,6 +14,16 @@ from dlcourse.functional.losses import (
     mse_loss,
 )
 from dlcourse.functional.pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
+from dlcourse.functional.recurrent import (
+    gru,
+    gru_cell,
+    lstm,
+    lstm_cell,
+    reverse_sequences,
+    rnn,
+    rnn_cell,
+    zero_padding,
+)
 
 __all__ = [
     "adaptive_avg_pool2d",
@@ -24,12 +34,20 @@ __all__ = [
     "conv2d",
     "conv_transpose2d",
     "cross_entropy",
+    "gru",
+    "gru_cell",
     "linear",
     "log_softmax",
+    "lstm",
+    "lstm_cell",
     "max_pool2d",
     "mse_loss",
     "relu",
+    "reverse_sequences",
+    "rnn",
+    "rnn_cell",
     "sigmoid",
     "softmax",
     "tanh",
+    "zero_padding",
 ]

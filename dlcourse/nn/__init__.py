@@ -6,8 +6,12 @@ from dlcourse.nn.linear import Flatten, Linear
 from dlcourse.nn.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
 from dlcourse.nn.module import Module, ModuleList, Parameter, Sequential
 from dlcourse.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+from dlcourse.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 
 __all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
     "AdaptiveAvgPool2d",
     "AvgPool2d",
     "BCELoss",
@@ -17,12 +21,15 @@ __all__ = [
     "ConvTranspose2d",
     "CrossEntropyLoss",
     "Flatten",
+    "GRUCell",
+    "LSTMCell",
     "Linear",
     "MSELoss",
     "MaxPool2d",
     "Module",
     "ModuleList",
     "Parameter",
+    "RNNCell",
     "ReLU",
     "Sequential",
     "Sigmoid",

@@ -1,0 +1,444 @@
+"""Recurrent layers: a whole sequence in one step of the tape, and single cells.
+
+Inside, features come before the batch: a state is (H, B), a column for each sequence, so that one
+step is ``W_hh h`` and all gates come from one product. What does not depend on the step before (the
+part of the inputs; the slopes, and the gradients of weights and inputs) is computed for all steps
+at once, outside the loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from dlcourse.tensor import Tensor, as_tensor, record
+
+__all__ = [
+    "gru",
+    "gru_cell",
+    "lstm",
+    "lstm_cell",
+    "reverse_sequences",
+    "rnn",
+    "rnn_cell",
+    "zero_padding",
+]
+
+
+def rnn(
+    input: Any,
+    hx: Any,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None = None,
+    bias_hh: Tensor | None = None,
+    nonlinearity: str = "tanh",
+) -> Tensor:
+    """Read a batch of sequences: ``hₜ = tanh(W_ih xₜ + b_ih + W_hh hₜ₋₁ + b_hh)``.
+
+    Parameters
+    ----------
+    input : Tensor or array, shape (T, B, E)
+        T steps of B sequences, E features each.
+    hx : Tensor or array, shape (B, H), or None
+        The state before the first step; zeros if None.
+    weight_ih, weight_hh : Tensor, shapes (H, E) and (H, H)
+        From the input and from the state before.
+    bias_ih, bias_hh : Tensor, shape (H,), optional
+        The shifts.
+    nonlinearity : {'tanh', 'relu'}
+        What is applied to the sum.
+
+    Returns
+    -------
+    Tensor, shape (T, B, H)
+        The state after each step; the last is ``[-1]``.
+
+    Raises
+    ------
+    ValueError
+        If shapes or dtypes do not fit.
+    """
+    if nonlinearity not in ("tanh", "relu"):
+        raise ValueError(f"rnn got nonlinearity={nonlinearity!r}: it must be 'tanh' or 'relu'")
+    parents = x, *parameters, h0 = _prepare(
+        "RNN", 1, input, weight_ih, weight_hh, bias_ih, bias_hh, hx
+    )
+    weight_ih, W, b_ih, b_hh = parameters[0], *(p.data for p in parameters[1:])
+    z = _from_inputs(x, weight_ih, b_ih + b_hh)[:, 0]  # (T, H, B)
+    h = np.empty((len(z) + 1, *z.shape[1:]), z.dtype)  # (T+1, H, B)
+    h[0] = h0.data.T
+    for t, now in enumerate(h[1:]):
+        np.matmul(W, h[t], out=now)
+        now += z[t]
+        if nonlinearity == "tanh":
+            np.tanh(now, out=now)
+        else:
+            np.maximum(now, 0, out=now)
+
+    # With dh for the gradient by hₜ, of the output at t and of all that is later:
+    # dzₜ = dh f'(zₜ), and W_hhᵀ dzₜ goes on to hₜ₋₁.
+    def backward(g):
+        g = g.swapaxes(1, 2)  # (T, H, B)
+        dz = 1 - h[1:] * h[1:] if nonlinearity == "tanh" else (h[1:] > 0).astype(h.dtype)
+        back, dh = _blocks(W.T), np.zeros_like(h[0])
+        for t in reversed(range(len(dz))):
+            dh += g[t]
+            dz[t] *= dh
+            dh = (back @ dz[t]).reshape(dh.shape)
+        return (*_outside_the_loop(dz[:, None], None, x, h[:-1], parameters), dh.T)
+
+    return record(h[1:].swapaxes(1, 2), parents, backward)
+
+
+def lstm(
+    input: Any,
+    hx: Any,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None = None,
+    bias_hh: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Read a batch of sequences with a long short-term memory (Hochreiter and Schmidhuber 1997).
+
+    With the four gates ``z = W_ih xₜ + b_ih + W_hh hₜ₋₁ + b_hh`` and the sigmoid σ::
+
+        i, f, g, o = σ(z_i), σ(z_f), tanh(z_g), σ(z_o)
+        cₜ = f cₜ₋₁ + i g
+        hₜ = o tanh(cₜ)
+
+    Parameters
+    ----------
+    input : Tensor or array, shape (T, B, E)
+        T steps of B sequences, E features each.
+    hx : (Tensor or array, Tensor or array), each of shape (B, H), or None
+        The state h and the cell c before the first step; zeros if None.
+    weight_ih, weight_hh : Tensor, shapes (4H, E) and (4H, H)
+        H rows for each of the gates i, f, g, o.
+    bias_ih, bias_hh : Tensor, shape (4H,), optional
+        The shifts.
+
+    Returns
+    -------
+    (Tensor, Tensor), each of shape (T, B, H)
+        The state and the cell after each step; the last are ``[-1]``.
+
+    Raises
+    ------
+    ValueError
+        If shapes or dtypes do not fit.
+
+    References
+    ----------
+    S. Hochreiter and J. Schmidhuber, Long short-term memory, 1997, doi:10.1162/neco.1997.9.8.1735;
+    the forget gate: F. Gers et al., 2000, doi:10.1162/089976600300015015.
+    """
+    parents = x, *parameters, h0, c0 = _prepare(
+        "LSTM", 4, input, weight_ih, weight_hh, bias_ih, bias_hh, *hx or (None, None)
+    )
+    # σ(z) = ½ tanh(½ z) + ½: one tanh serves all gates; the inner ½ is folded into the weights
+    half = np.array([0.5, 0.5, 1, 0.5], x.dtype).reshape(4, 1, 1)
+    rest, W = 1 - half, parameters[1].data.reshape(4, -1, h0.shape[1])  # (4, H, H)
+    scaled, product = half * W, np.empty((4, *h0.shape[::-1]), x.dtype)
+    gates = _from_inputs(x, parameters[0], parameters[2].data + parameters[3].data, half)
+    (T, _, H, B), tanh_c = gates.shape, np.empty_like(gates[:, 0])
+    states = np.empty((T + 1, 2, H, B), x.dtype)
+    h, c = states.swapaxes(0, 1)  # (T+1, H, B) each
+    h[0], c[0] = h0.data.T, c0.data.T
+    for t, now in enumerate(gates):
+        now += np.matmul(scaled, h[t], out=product)
+        np.tanh(now, out=now)
+        now *= half
+        now += rest
+        i, f, g, o = now
+        np.multiply(f, c[t], out=c[t + 1])
+        c[t + 1] += i * g
+        np.multiply(o, np.tanh(c[t + 1], out=tanh_c[t]), out=h[t + 1])
+
+    # With dh and dc for the gradients by hₜ and cₜ, of the outputs at t and of all that is later:
+    # h = o tanh(c) adds dh o (1 - tanh²c) to dc. Then dz = dc (i' g, f' cₜ₋₁, i g') and, for o,
+    # dh o' tanh(c), with σ' = σ (1 - σ), tanh' = 1 - tanh²; dc f and W_hhᵀ dz go on to t - 1.
+    def backward(grad):
+        grad = grad.transpose(1, 0, 3, 2)  # (T, 2, H, B)
+        i, f, g, o = gates.swapaxes(0, 1)  # (T, H, B) each
+        dz = gates * (1 - gates)
+        dz[:, 0] *= g
+        dz[:, 1] *= c[:-1]
+        np.multiply(i, 1 - g * g, out=dz[:, 2])
+        dz[:, 3] *= tanh_c
+        c_of_h = o * (1 - tanh_c * tanh_c)
+        back, dh, dc = _blocks(W.reshape(-1, H).T), np.zeros_like(h[0]), np.zeros_like(c[0])
+        for t in reversed(range(T)):
+            dh += grad[t, 0]
+            dc += grad[t, 1]
+            dc += dh * c_of_h[t]
+            dz[t, :3] *= dc
+            dz[t, 3] *= dh
+            dc *= f[t]
+            dh = (back @ dz[t].reshape(-1, B)).reshape(H, B)
+        return (*_outside_the_loop(dz, None, x, h[:-1], parameters), dh.T, dc.T)
+
+    both = record(states[1:].transpose(1, 0, 3, 2), parents, backward)  # (2, T, B, H)
+    return both[0], both[1]
+
+
+def gru(
+    input: Any,
+    hx: Any,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None = None,
+    bias_hh: Tensor | None = None,
+) -> Tensor:
+    """Read a batch of sequences with gated recurrent units (Cho et al. 2014).
+
+    With the sigmoid σ, and writing only the names of the gates for their shares of the weights::
+
+        r = σ(W_ir xₜ + b_ir + W_hr hₜ₋₁ + b_hr)
+        z = σ(W_iz xₜ + b_iz + W_hz hₜ₋₁ + b_hz)
+        n = tanh(W_in xₜ + b_in + r (W_hn hₜ₋₁ + b_hn))
+        hₜ = (1 - z) n + z hₜ₋₁
+
+    Parameters
+    ----------
+    input : Tensor or array, shape (T, B, E)
+        T steps of B sequences, E features each.
+    hx : Tensor or array, shape (B, H), or None
+        The state before the first step; zeros if None.
+    weight_ih, weight_hh : Tensor, shapes (3H, E) and (3H, H)
+        H rows for each of r, z, n.
+    bias_ih, bias_hh : Tensor, shape (3H,), optional
+        The shifts.
+
+    Returns
+    -------
+    Tensor, shape (T, B, H)
+        The state after each step; the last is ``[-1]``.
+
+    Raises
+    ------
+    ValueError
+        If shapes or dtypes do not fit.
+
+    References
+    ----------
+    K. Cho et al., Learning phrase representations using RNN encoder-decoder, 2014, arXiv:1406.1078.
+    As in PyTorch, r multiplies after the matrix: version 1 of that paper, which needs one product.
+    """
+    parents = x, *parameters, h0 = _prepare(
+        "GRU", 3, input, weight_ih, weight_hh, bias_ih, bias_hh, hx
+    )
+    (T, B, _), H = x.shape, h0.shape[1]
+    _, weight_hh, b_ih, b_hh = (p.data for p in parameters)
+    # the gates stand as (n's part of h, r, z, n): the first three come from h, the last three
+    # from x; of b_hh only n's share must stay with h. σ(z) = ½ tanh(½ z) + ½, with ½ in the weights
+    half = np.array([0.5, 0.5, 1], x.dtype).reshape(3, 1, 1)
+    from_x = _from_inputs(x, parameters[0], b_ih + b_hh * (np.arange(3 * H) < 2 * H), half)
+    W, b_n = np.roll(weight_hh, H, axis=0), b_hh[2 * H :, None]  # (3H, H): n, r, z
+    scaled = half[::-1] * W.reshape(3, H, H)
+    gates, h = np.empty((T, 4, H, B), x.dtype), np.empty((T + 1, H, B), x.dtype)
+    h[0] = h0.data.T
+    for t, (n_h, r, z, n) in enumerate(gates):
+        np.matmul(scaled, h[t], out=gates[t, :3])
+        n_h += b_n
+        rz = gates[t, 1:3]
+        rz += from_x[t, :2]
+        np.tanh(rz, out=rz)
+        rz *= 0.5
+        rz += 0.5
+        np.multiply(r, n_h, out=n)
+        n += from_x[t, 2]
+        np.tanh(n, out=n)
+        np.subtract(h[t], n, out=h[t + 1])  # n + z (hₜ₋₁ - n)
+        h[t + 1] *= z
+        h[t + 1] += n
+
+    # All is in proportion to dh, the gradient by hₜ of the output at t and of all that is later:
+    # s = dh (1 - z) (1 - n²) goes to n's part of x, s r to its part of h, s n_h r' to r, and
+    # dh (hₜ₋₁ - n) z' to z, with σ' = σ (1 - σ); dh z and W_hhᵀ d(n_h, r, z) go on to hₜ₋₁.
+    def backward(g):
+        g = g.swapaxes(1, 2)  # (T, H, B)
+        n_h, r, z, n = gates.swapaxes(0, 1)  # (T, H, B) each
+        dz = np.empty_like(gates)
+        s = np.multiply(1 - z, 1 - n * n, out=dz[:, 3])
+        np.multiply(s, r, out=dz[:, 0])
+        np.multiply(dz[:, 0], n_h * (1 - r), out=dz[:, 1])
+        np.multiply(h[:-1] - n, z * (1 - z), out=dz[:, 2])
+        back, dh = _blocks(W.T), np.zeros_like(h[0])
+        for t in reversed(range(T)):
+            dh += g[t]
+            dz[t] *= dh
+            dh *= z[t]
+            dh += (back @ dz[t, :3].reshape(3 * H, B)).reshape(H, B)
+        by_h = dz[:, 1], dz[:, 2], dz[:, 0]  # in PyTorch's order: r, z, n
+        return (*_outside_the_loop(dz[:, 1:], by_h, x, h[:-1], parameters), dh.T)
+
+    return record(h[1:].swapaxes(1, 2), parents, backward)
+
+
+def rnn_cell(
+    input: Any,
+    hx: Any,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None = None,
+    bias_hh: Tensor | None = None,
+    nonlinearity: str = "tanh",
+) -> Tensor:
+    """Take one step of `rnn`: from (B, E) and the state (B, H) to the next state (B, H)."""
+    x = as_tensor(input).unsqueeze(0)
+    return rnn(x, hx, weight_ih, weight_hh, bias_ih, bias_hh, nonlinearity)[0]
+
+
+def lstm_cell(
+    input: Any,
+    hx: Any,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None = None,
+    bias_hh: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Take one step of `lstm`: from (B, E) and (h, c) to the next (h, c), each (B, H)."""
+    h, c = lstm(as_tensor(input).unsqueeze(0), hx, weight_ih, weight_hh, bias_ih, bias_hh)
+    return h[0], c[0]
+
+
+def gru_cell(
+    input: Any,
+    hx: Any,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None = None,
+    bias_hh: Tensor | None = None,
+) -> Tensor:
+    """Take one step of `gru`: from (B, E) and the state (B, H) to the next state (B, H)."""
+    return gru(as_tensor(input).unsqueeze(0), hx, weight_ih, weight_hh, bias_ih, bias_hh)[0]
+
+
+def zero_padding(input: Tensor, lengths: np.ndarray) -> Tensor:
+    """Set to 0 what comes after the end of each sequence.
+
+    Parameters
+    ----------
+    input : Tensor, shape (T, B, F)
+        Sequences that are padded at the end.
+    lengths : array of int, shape (B,)
+        How many steps of each are its own.
+
+    Returns
+    -------
+    Tensor, shape (T, B, F)
+    """
+    own = (np.arange(len(input))[:, None] < lengths)[..., None]  # (T, B, 1)
+
+    def backward(g):
+        return (np.where(own, g, 0),)
+
+    # not input * own: a NaN in the padding stays out, too
+    return record(np.where(own, input.data, 0), (input,), backward)
+
+
+def reverse_sequences(input: Tensor, lengths: np.ndarray | None = None) -> Tensor:
+    """Turn each sequence round, and leave the padding after it where it is.
+
+    Parameters
+    ----------
+    input : Tensor, shape (T, B, F)
+        A batch of sequences.
+    lengths : array of int, shape (B,), optional
+        How many steps of each are its own; all if None.
+
+    Returns
+    -------
+    Tensor, shape (T, B, F)
+    """
+    T, B, _ = input.shape
+    t = np.arange(T)[:, None]
+    ends = np.full(B, T) if lengths is None else lengths
+    order = np.where(t < ends, ends - 1 - t, t), np.arange(B)  # twice gives the first order again
+    return record(input.data[order], (input,), lambda g: (g[order],))
+
+
+# ---- details -------------------------------------------------------------------------
+
+
+def _prepare(
+    name: str, gates: int, input: Any, weight_ih: Tensor, weight_hh: Tensor, *optional: Any
+) -> tuple[Tensor, ...]:
+    """Check all that comes in; biases and states (``optional``) that are None become zeros."""
+    x, E, H = as_tensor(input), weight_ih.shape[-1], weight_hh.shape[-1]
+    name, n = f"{name}({E}, {H})", gates * H
+    if x.ndim != 3 or x.shape[2] != E:
+        raise ValueError(
+            f"{name} got a batch of sequences of shape {x.shape}: it needs (steps, batch, {E})"
+            + ("; give each number an axis of its own, x[..., None]" if E == 1 else "")
+        )
+    state = "the initial state", (x.shape[1], H)
+    needed = [("weight_ih", (n, E)), ("weight_hh", (n, H)), ("bias_ih", (n,)), ("bias_hh", (n,))]
+    needed += [state] * (len(optional) - 2)
+    parents = [x]
+    for tensor, (what, shape) in zip((weight_ih, weight_hh, *optional), needed, strict=True):
+        tensor = Tensor(np.zeros(shape, x.dtype)) if tensor is None else as_tensor(tensor)
+        if tensor.shape != shape:
+            raise ValueError(f"{name} got {what} of shape {tensor.shape}: it needs {shape}")
+        if tensor.dtype != x.dtype:
+            raise ValueError(
+                f"{name} got x of {x.dtype}, but {what} of {tensor.dtype}: convert the data, "
+                f"x.astype(np.{tensor.dtype}), or the model, model.double()"
+            )
+        parents.append(tensor)
+    return tuple(parents)
+
+
+def _from_inputs(x: Tensor, weight: Tensor, bias: np.ndarray, scale: Any = 1) -> np.ndarray:
+    """Return ``scale (W x + b)`` of all steps, (T, gates, H, B); ``scale`` is one per gate."""
+    (T, B, E), (n, _) = x.shape, weight.shape
+    gates = np.size(scale)
+    W = np.concatenate([weight.data, bias[:, None]], axis=1).reshape(gates, -1, E + 1)
+    columns = np.ones((T, E + 1, B), x.dtype)  # [xₜ, 1]
+    columns[:, :E] = x.data.swapaxes(1, 2)
+    return ((W * scale).reshape(n, E + 1) @ columns).reshape(T, gates, -1, B)
+
+
+def _outside_the_loop(
+    by_x: np.ndarray,
+    by_h: Iterable[np.ndarray] | None,
+    x: Tensor,
+    h: np.ndarray,
+    parameters: Sequence[Tensor],
+) -> tuple[np.ndarray | None, ...]:
+    """Return the gradients of the input and the parameters, of all steps at once.
+
+    From dz, (T, gates, H, B), of what came from x; and of what came from h, as a (T, H, B) for each
+    gate, where it differs: dxₜ = W_ihᵀ dzₜ, dW_ih = Σₜ dzₜ xₜᵀ, dW_hh = Σₜ dzₜ hₜ₋₁ᵀ, db = Σₜ dzₜ.
+    A sum over steps and batch is one product of matrices of T·B columns.
+    """
+    T, B, E = x.shape
+    weight_ih, weight_hh, b_ih, b_hh = parameters
+    dx = None
+    if x.requires_grad:
+        dx = (weight_ih.data.T @ by_x.reshape(T, -1, B)).swapaxes(1, 2)
+    rows_x = _columns(by_x.swapaxes(0, 1))
+    rows_h = rows_x if by_h is None else _columns(by_h)
+    ones = np.ones(T * B, x.dtype)
+    return (
+        dx,
+        rows_x @ x.data.reshape(T * B, E) if weight_ih.requires_grad else None,
+        rows_h @ _columns([h]).T if weight_hh.requires_grad else None,
+        rows_x @ ones if b_ih.requires_grad else None,
+        rows_h @ ones if b_hh.requires_grad else None,
+    )
+
+
+def _columns(parts: Iterable[np.ndarray]) -> np.ndarray:
+    """Blocks of rows (T, H, B) as one matrix (blocks · H, T · B)."""
+    joined = np.concatenate([part.swapaxes(0, 1) for part in parts])
+    return joined.reshape(len(joined), -1)
+
+
+def _blocks(weight: np.ndarray) -> np.ndarray:
+    """(n, K) as (4, n/4, K): OpenBLAS has a faster way for products of small matrices."""
+    n, K = weight.shape
+    return np.ascontiguousarray(weight).reshape(4 if n % 4 == 0 else 1, -1, K)
