@@ -6,12 +6,13 @@ ipywidgets, so import them by name.
 """
 
 from dlcourse import data, functional, gradcheck, init, nn, optim, tensor, train
-from dlcourse.tensor import Tensor, cat, no_grad, stack, where
+from dlcourse.tensor import Tensor, cat, einsum, no_grad, stack, where
 
 __all__ = [
     "Tensor",
     "cat",
     "data",
+    "einsum",
     "functional",
     "gradcheck",
     "init",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import operator
+import string
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ __all__ = [
     "Tensor",
     "as_tensor",
     "cat",
+    "einsum",
     "is_grad_enabled",
     "no_grad",
     "operands",
@@ -68,6 +70,17 @@ class Extreme(NamedTuple):
     indices: Tensor
 
 
+class Hook:
+    """What `Tensor.register_hook` returns."""
+
+    def __init__(self, hooks: dict[int, Any], key: int) -> None:
+        self._hooks, self._key = hooks, key
+
+    def remove(self) -> None:
+        """Take the hook away; a second time does nothing."""
+        self._hooks.pop(self._key, None)
+
+
 class Tensor:
     """An array of numbers with an optional gradient.
 
@@ -101,7 +114,16 @@ class Tensor:
     array([2., 4., 6.], dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "_age", "_backward", "_parents", "data", "grad", "requires_grad")
+    __slots__ = (
+        "__weakref__",
+        "_age",
+        "_backward",
+        "_hooks",
+        "_parents",
+        "data",
+        "grad",
+        "requires_grad",
+    )
     __array_ufunc__ = None  # so that array * tensor asks the tensor
     data: np.ndarray
     grad: np.ndarray | None
@@ -120,6 +142,7 @@ class Tensor:
         self.grad = None
         self._parents = ()
         self._backward = None
+        self._hooks = None
         self._age = 0
 
     # ---- the walk ------------------------------------------------------------------------
@@ -159,6 +182,8 @@ class Tensor:
             g = grads.pop(id(node), None)
             if g is None:
                 continue
+            if node._hooks is not None:
+                g = node._hooked(g)
             if node._backward is None:
                 node._receive(g, owners)
                 continue
@@ -198,6 +223,70 @@ class Tensor:
     def zero_grad(self) -> None:
         """Forget the gradient: `grad` becomes None."""
         self.grad = None
+
+    def retain_grad(self) -> None:
+        """Keep this tensor's gradient in `grad`, too: `backward` fills in only that of leaves.
+
+        Raises
+        ------
+        RuntimeError
+            If it needs no gradient.
+        """
+        if self._backward is not None or not self.requires_grad:
+            self._add_hook(None, "retain_grad")  # a leaf keeps it anyway
+
+    def register_hook(self, hook: Callable[[np.ndarray], np.ndarray | None]) -> Hook:
+        """Call a function with this tensor's gradient as soon as `backward` has computed it.
+
+        Parameters
+        ----------
+        hook : callable
+            Takes the gradient, an array, and must not change it. What it returns goes on in its
+            place; None leaves it as it is.
+
+        Returns
+        -------
+        Hook
+            Its ``remove()`` takes the hook away.
+
+        Raises
+        ------
+        RuntimeError
+            If this tensor needs no gradient.
+
+        Examples
+        --------
+        >>> x = Tensor([1.0, 2.0], requires_grad=True)
+        >>> y = x * 3
+        >>> hook = y.register_hook(lambda g: print("dL/dy =", g))
+        >>> y.sum().backward()
+        dL/dy = [1. 1.]
+        """
+        hooks = self._add_hook(hook, "register_hook")
+        return Hook(hooks, next(reversed(hooks)))
+
+    def _add_hook(self, hook: Callable | None, name: str) -> dict[int, Callable | None]:
+        if not self.requires_grad:
+            raise RuntimeError(f"{name}() of a tensor without gradient: it needs requires_grad")
+        self._hooks = {} if self._hooks is None else self._hooks
+        self._hooks[next(_counter)] = hook
+        return self._hooks
+
+    def _hooked(self, g: np.ndarray) -> np.ndarray:
+        """Apply the hooks; after them keep the gradient, if `retain_grad` (None) asked for it."""
+        hooks = tuple(self._hooks.values())
+        for hook in hooks:
+            changed = None if hook is None else hook(g)
+            if changed is not None:
+                g = np.asarray(_plain(changed), self.data.dtype)
+                if g.shape != self.shape:
+                    raise ValueError(
+                        f"a hook returned a gradient of shape {g.shape} for a tensor of shape "
+                        f"{self.shape}: they must be equal"
+                    )
+        if None in hooks:
+            self.grad = np.array(g) if self.grad is None else np.asarray(self.grad + g)
+        return g
 
     def detach(self) -> Tensor:
         """Return the same values (and memory) without their history."""
@@ -555,6 +644,35 @@ class Tensor:
         out = np.broadcast_to(self.data, shape)
         return record(out, (self,), lambda g: (_unbroadcast(g, self),))
 
+    def split(
+        self, split_size_or_sections: int | Sequence[int], dim: int = 0
+    ) -> tuple[Tensor, ...]:
+        """Return pieces along ``dim``: of one length (the last may be shorter) or of several.
+
+        Raises
+        ------
+        ValueError
+            If a length is not a positive number, or the lengths given do not add up.
+        """
+        dim = _axis(dim, self.ndim)
+        n, sizes = self.shape[dim], split_size_or_sections
+        if isinstance(sizes, (int, np.integer)):
+            whole = [int(sizes)] * (n // sizes) if sizes > 0 else [-1]
+            sizes = [*whole, n - sum(whole)] if sum(whole) < n or not whole else whole
+        if sum(sizes) != n or min(sizes, default=0) < 0:
+            raise ValueError(
+                f"split({split_size_or_sections}, dim={dim}) of a tensor of shape {self.shape}: "
+                f"it needs a length from 1, or lengths that add up to {n}"
+            )
+        return _pieces(self, list(sizes), dim)
+
+    def chunk(self, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+        """Return ``chunks`` pieces of one length along ``dim``; the last may be shorter."""
+        if chunks < 1:
+            raise ValueError(f"chunk({chunks}): it needs a whole number from 1")
+        n = self.shape[_axis(dim, self.ndim)]
+        return self.split(max(1, -(-n // chunks)), dim)
+
     # ---- as a Python and numpy object ----------------------------------------------------
 
     @property
@@ -661,6 +779,7 @@ def record(
     out.requires_grad = False
     out._parents = ()
     out._backward = None
+    out._hooks = None
     out._age = 0
     if _grad_enabled.get():
         for parent in parents:
@@ -691,6 +810,60 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     tensors = _alike("stack", tensors)
     out = np.stack([t.data for t in tensors], axis=dim)
     return record(out, tensors, lambda g: tuple(np.moveaxis(g, dim, 0)))
+
+
+def einsum(equation: str, *operands: Tensor) -> Tensor:
+    """Multiply and add up by the names of axes (Einstein's notation), as `numpy.einsum` does.
+
+    Parameters
+    ----------
+    equation : str
+        A letter for each axis of each operand, and after ``->`` of the result: letters that are
+        missing there are summed over. ``...`` stands for any axes.
+    *operands : Tensor
+        As many as the equation has parts before ``->``.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> a, b = Tensor([[1.0, 2.0]]), Tensor([[3.0], [4.0]])
+    >>> einsum("ij,jk->ik", a, b).item()
+    11.0
+
+    Notes
+    -----
+    Each entry of the result is a sum of products, so the gradient of one operand is a sum of
+    products too: of the result's gradient and the other operands, with the letters that only this
+    operand has repeated.
+    """
+    tensors = _alike("einsum", operands)
+    inputs, result = _letters(equation, tensors)
+    arrays = [t.data for t in tensors]
+    size: dict[str, int] = {}
+    for names, a in zip(inputs, arrays, strict=True):
+        for letter, n in zip(names, a.shape, strict=True):
+            size[letter] = max(n, size.get(letter, n)) if n != 0 else 0
+    out = np.einsum(f"{','.join(inputs)}->{result}", *arrays, optimize=True)
+
+    def gradient(i, g):
+        own = "".join(dict.fromkeys(inputs[i]))
+        names, factors = [result, *inputs[:i], *inputs[i + 1 :]], [g, *arrays[:i], *arrays[i + 1 :]]
+        alone = "".join(letter for letter in own if letter not in "".join(names))
+        names.append(alone)
+        factors.append(np.ones([size[letter] for letter in alone], g.dtype))
+        product = np.einsum(f"{','.join(names)}->{own}", *factors, optimize=True)
+        full = np.zeros_like(arrays[i])
+        diagonal = np.einsum(f"{inputs[i]}->{own}", full)  # a view: of "ii" the diagonal, else all
+        diagonal[...] = _sum_to(product, diagonal.shape)
+        return full
+
+    def backward(g):
+        return tuple(gradient(i, g) if t.requires_grad else None for i, t in enumerate(tensors))
+
+    return record(out, tensors, backward)
 
 
 def where(condition: Any, input: Any, other: Any) -> Tensor:
@@ -866,6 +1039,55 @@ def _alike(name: str, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
             "it needs at least one, and all of one dtype; convert with x.astype(np.float32)"
         )
     return tensors
+
+
+def _pieces(x: Tensor, sizes: list[int], dim: int) -> tuple[Tensor, ...]:
+    """Cut x into views, whose gradients are joined once all have come."""
+    ends = np.cumsum(sizes)
+    views = np.split(x.data, ends[:-1], axis=dim)
+    came: dict[int, np.ndarray] = {}
+
+    def join(g):
+        parts = [came.get(i, np.broadcast_to(g, v.shape)) for i, v in enumerate(views)]
+        return (np.concatenate(parts, axis=dim),)
+
+    # The whole stands between x and the pieces; they only tell it that a gradient came (by a 0).
+    whole = record(np.zeros((), x.dtype), (x,), join)
+
+    def piece(i):
+        def backward(g):
+            came[i] = g
+            return (np.zeros((), g.dtype),)
+
+        return record(views[i], (whole,), backward)
+
+    return tuple(piece(i) for i in range(len(views)))
+
+
+def _letters(equation: str, tensors: tuple[Tensor, ...]) -> tuple[list[str], str]:
+    """Write out ``...`` and the result: the letters of each operand, and of the result."""
+    left, arrow, result = equation.replace(" ", "").partition("->")
+    inputs = left.split(",")
+    if len(inputs) != len(tensors):
+        raise ValueError(
+            f"einsum({equation!r}) names {len(inputs)} operands, but got {len(tensors)}"
+        )
+    extra = [
+        t.ndim - len(names.replace("...", "")) for names, t in zip(inputs, tensors, strict=True)
+    ]
+    for names, t, n in zip(inputs, tensors, extra, strict=True):
+        if n < 0 or (n > 0 and "..." not in names):
+            raise ValueError(
+                f"einsum({equation!r}) names {t.ndim - n} axes of an operand of shape {t.shape}: "
+                "it needs one letter for each axis"
+            )
+    most = max(extra)
+    free = "".join(c for c in string.ascii_letters if c not in equation)[:most]
+    inputs = [i.replace("...", free[most - n :]) for i, n in zip(inputs, extra, strict=True)]
+    if not arrow:  # letters that appear once, in alphabetic order
+        named = "".join(inputs)
+        result = "..." + "".join(sorted(c for c in set(named) - set(free) if named.count(c) == 1))
+    return inputs, result.replace("...", free)
 
 
 def _flat(args: tuple) -> tuple[int, ...]:

@@ -223,3 +223,35 @@ def test_binary_cross_entropies_at_the_extremes():
 def test_errors_name_the_mend(action, says):
     with pytest.raises(ValueError, match=says):
         action()
+
+
+@pytest.mark.parametrize(
+    ("pad", "value"),
+    [((1, 2), 0.0), ((0, 1, 2, 0), -1.5), ((-1, 1), 0.0), ((1, -2, -1, 0, 1, 1), 2.0), ((), 0.0)],
+    ids=str,
+)
+def test_pad(pad, value):
+    x = leaf(2, 3, 4)
+    out = F.pad(x, pad, value=value)
+    widths = np.zeros((3, 2), int)
+    widths[3 - len(pad) // 2 :] = np.reshape(pad, (-1, 2))[::-1]
+    assert out.shape == tuple(np.array(x.shape) + widths.sum(1))
+    for at in np.ndindex(out.shape):
+        source = np.array(at) - widths[:, 0]
+        inside = ((source >= 0) & (source < x.shape)).all()
+        assert out.data[at] == (x.data[tuple(source)] if inside else value)
+    assert gradcheck(lambda x: F.pad(x, pad, value=value), x)
+
+
+@pytest.mark.parametrize(
+    ("pad", "options", "says"),
+    [
+        ((1,), {}, "pair"),
+        ((1, 1) * 3, {}, "at most 2 pairs"),
+        ((-2, -2), {}, "cuts off too much"),
+        ((1, 1), {"mode": "reflect"}, "only 'constant'"),
+    ],
+)
+def test_pad_refuses(pad, options, says):
+    with pytest.raises(ValueError, match=says):
+        F.pad(leaf(2, 3), pad, **options)

@@ -8,7 +8,7 @@ import weakref
 import numpy as np
 import pytest
 
-from dlcourse import Tensor, cat, no_grad, stack, where
+from dlcourse import Tensor, cat, einsum, no_grad, stack, where
 from dlcourse.gradcheck import gradcheck
 from dlcourse.tensor import record
 
@@ -420,3 +420,132 @@ def test_comparisons_and_python_protocols():
 def test_errors_name_the_mend(action, error, says):
     with pytest.raises(error, match=says):
         action()
+
+
+# ---- pieces, einsum, hooks -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sizes", "lengths"),
+    [(2, [2, 2, 1]), (5, [5]), (9, [5]), ([1, 4], [1, 4]), ((5, 0), [5, 0])],
+    ids=str,
+)
+@pytest.mark.parametrize("dim", [1, -2])
+def test_split(sizes, lengths, dim):
+    x = leaf(3, 5, 2)
+    pieces = x.split(sizes, dim)
+    assert [p.shape for p in pieces] == [(3, n, 2) for n in lengths]
+    np.testing.assert_array_equal(np.concatenate([p.data for p in pieces], 1), x.data)
+    assert all(np.shares_memory(p.data, x.data) for p in pieces if p.data.size)
+    for k in range(len(pieces)):  # a piece that is not used has a gradient of 0
+
+        def used(x, k=k):
+            return sum((p * p * (i + 1)).sum() for i, p in enumerate(x.split(sizes, dim)) if i >= k)
+
+        assert gradcheck(used, x)
+
+
+def test_pieces_of_pieces_used_twice():
+    def f(x):
+        a, b = x.chunk(2)
+        c, d = (a * b).split([1, 1], 1)
+        return (a * a).sum() + c * d + b[0, 0] * x.sum()
+
+    assert gradcheck(f, leaf(4, 2))
+
+
+@pytest.mark.parametrize(("n", "lengths"), [(1, [5]), (2, [3, 2]), (3, [2, 2, 1]), (4, [2, 2, 1])])
+def test_chunk_is_as_in_pytorch(n, lengths):
+    assert [len(p) for p in leaf(5).chunk(n)] == lengths
+
+
+EINSUMS = {
+    "ij,jk->ik": [(2, 3), (3, 4)],
+    "ij,kj": [(2, 3), (4, 3)],
+    "bij,bjk->bik": [(2, 3, 4), (2, 4, 2)],
+    "i,j,k->kij": [(2,), (3,), (4,)],
+    "ij->": [(2, 3)],
+    "ij->ji": [(2, 3)],
+    "ii->i": [(3, 3)],
+    "ii": [(3, 3)],
+    "iij,j->i": [(2, 2, 3), (3,)],
+    "...ij,...jk->...ik": [(2, 1, 2, 3), (4, 3, 2)],
+    "...i,...i": [(2, 3), (3,)],
+    "b i, i -> b": [(2, 3), (1,)],
+    "ik,jk->i": [(2, 3), (4, 3)],
+    "nhld,nhsd->nhls": [(2, 2, 3, 2), (2, 2, 4, 2)],
+}
+
+
+@pytest.mark.parametrize("equation", EINSUMS)
+def test_einsum(equation):
+    tensors = [leaf(*shape, seed=i) for i, shape in enumerate(EINSUMS[equation])]
+    expected = np.einsum(equation, *(t.data for t in tensors))
+    np.testing.assert_allclose(einsum(equation, *tensors).data, expected, atol=1e-14)
+    assert gradcheck(lambda *t: einsum(equation, *t), tensors)
+    assert gradcheck(
+        lambda *t: einsum(equation, *t), [tensors[0], *(t.detach() for t in tensors[1:])]
+    )
+
+
+def test_hooks_see_and_change_gradients():
+    x = leaf(3)
+    seen = []
+    y = x * 2
+    watching = y.register_hook(lambda g: seen.append(g.copy()))
+    doubling = y.register_hook(lambda g: g * 10)
+    x.register_hook(lambda g: -g)
+    (y.sum() + y[0]).backward()
+    np.testing.assert_array_equal(seen, [[2, 1, 1]])  # once, when all has come
+    np.testing.assert_array_equal(x.grad, [-40, -20, -20])
+    y = x * 2
+    watching, doubling = y.register_hook(seen.append), y.register_hook(lambda g: g * 10)
+    doubling.remove()
+    doubling.remove()
+    watching.remove()
+    x.zero_grad()
+    y.sum().backward()
+    assert len(seen) == 1
+    np.testing.assert_array_equal(x.grad, [-2, -2, -2])
+
+
+def test_retain_grad_keeps_what_was_computed():
+    x = leaf(3)
+    y = x * x
+    z = y * 3
+    y.retain_grad()
+    x.retain_grad()
+    y.register_hook(lambda g: g * 2)
+    z.sum().backward()
+    np.testing.assert_array_equal(y.grad, [6, 6, 6])  # after the hooks, as in PyTorch
+    np.testing.assert_allclose(x.grad, 12 * x.data)
+    assert z.grad is None
+    y.grad[:] = 0  # its own memory
+    np.testing.assert_allclose(x.grad, 12 * x.data)
+
+
+@pytest.mark.parametrize(
+    ("action", "error", "says"),
+    [
+        (lambda: leaf(5).split(0), ValueError, "length from 1"),
+        (lambda: leaf(5).split([2, 2]), ValueError, "add up to 5"),
+        (lambda: leaf(5).split([6, -1]), ValueError, "add up to 5"),
+        (lambda: leaf(5).chunk(0), ValueError, "whole number from 1"),
+        (lambda: leaf(5).split(1, dim=1), ValueError, "axis 1"),
+        (lambda: einsum("ij,jk", leaf(2, 3)), ValueError, "names 2 operands, but got 1"),
+        (lambda: einsum("ij->i", leaf(2)), ValueError, "names 2 axes of an operand of shape"),
+        (lambda: einsum("i->i", leaf(2, 3)), ValueError, "one letter for each axis"),
+        (lambda: Tensor([1.0]).retain_grad(), RuntimeError, "requires_grad"),
+        (lambda: Tensor([1.0]).register_hook(print), RuntimeError, "requires_grad"),
+    ],
+)
+def test_errors_of_pieces_einsum_and_hooks(action, error, says):
+    with pytest.raises(error, match=says):
+        action()
+
+
+def test_a_hook_must_keep_the_shape():
+    x = leaf(3)
+    x.register_hook(lambda g: g[:1])
+    with pytest.raises(ValueError, match="hook returned"):
+        x.sum().backward()

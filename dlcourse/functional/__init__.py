@@ -24,6 +24,7 @@ from dlcourse.functional.recurrent import (
     rnn_cell,
     zero_padding,
 )
+from dlcourse.functional.shape import pad
 
 __all__ = [
     "adaptive_avg_pool2d",
@@ -42,6 +43,7 @@ __all__ = [
     "lstm_cell",
     "max_pool2d",
     "mse_loss",
+    "pad",
     "relu",
     "reverse_sequences",
     "rnn",

@@ -1,4 +1,4 @@
-"""Recurrent layers and attention against PyTorch, on sizes and masks that hypothesis draws.
+"""Sequences against PyTorch: recurrent layers, attention, and what cuts tensors to pieces.
 
 See `test_equality` for the tolerances. All outputs of a module are joined into one tensor, so that
 one comparison covers each of them and the gradients of all inputs and parameters.
@@ -10,12 +10,14 @@ import functools
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as TF
 from hypothesis import given
 from hypothesis import strategies as st
 from test_equality import equal, normal
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from dlcourse import cat, nn
+from dlcourse import cat, einsum, nn
+from dlcourse import functional as F
 
 SEEDS = st.integers(10, 2**31)  # the inputs are drawn from the seeds just below
 
@@ -141,3 +143,50 @@ def test_cells(kind, sizes, batch, bias, relu, stateful, seed):
     shapes += [(*batch, sizes[1])] * (stateful * (1 + (kind == "LSTMCell")))
     inputs = [normal(seed - 1 - i, *shape) for i, shape in enumerate(shapes)]
     equal_modules(ours, theirs, inputs, seed, run, run)
+
+
+@given(data=st.data(), shape=st.lists(st.integers(1, 4), min_size=1, max_size=3), seed=SEEDS)
+def test_pieces_and_padding(data, shape, seed):
+    x, dim = normal(seed, *shape), data.draw(st.integers(-len(shape), len(shape) - 1))
+    n = data.draw(st.integers(1, 5))
+
+    def joined_again(cat):
+        return lambda x: cat([(i + 1) * p * p for i, p in enumerate(x.split(n, dim))], dim)
+
+    equal(joined_again(cat), joined_again(torch.cat), x)
+    equal(lambda x: x.chunk(n, dim)[-1], lambda x: x.chunk(n, dim)[-1], x)
+    cuts = [data.draw(st.integers(-(size // 2) + (size == 1), 2)) for size in shape for _ in "ab"]
+    pads = [p if size > 2 else max(p, 0) for p, size in zip(cuts, np.repeat(shape, 2), strict=True)]
+    pads = pads[: 2 * data.draw(st.integers(0, len(shape)))]
+    value = data.draw(st.sampled_from([0.0, -1.5]))
+    if all(n + a + b > 0 for n, a, b in zip(shape[::-1], pads[::2], pads[1::2], strict=False)):
+        equal(lambda x: F.pad(x, pads, value=value), lambda x: TF.pad(x, pads, value=value), x)
+
+
+EINSUMS = ["ij,jk->ik", "ij,kj", "bij,bjk->bik", "i,j->ji", "ij->", "ii->i", "ii", "iij,j->i"]
+EINSUMS += ["...ij,...jk->...ik", "ik,jk->i", "nhld,nhsd->nhls", "bi,bi->b", "i...,i"]
+
+
+@pytest.mark.parametrize("equation", EINSUMS)
+@given(data=st.data(), seed=SEEDS)
+def test_einsum(equation, data, seed):
+    sizes = {c: data.draw(st.integers(1, 4)) for c in "ijkbnhlsd"}
+    free = data.draw(st.lists(st.integers(1, 3), max_size=2))
+    arrays = []
+    for i, names in enumerate(equation.split("->")[0].split(",")):
+        shape = []
+        for part in names.replace("...", "."):
+            shape += [sizes[part]] if part != "." else free
+        arrays.append(normal(seed + i, *shape))
+    equal(lambda *t: einsum(equation, *t), lambda *t: torch.einsum(equation, *t), *arrays)
+
+
+@given(shape=st.lists(st.integers(1, 4), max_size=3), seed=SEEDS)
+def test_hooks(shape, seed):
+    def hooked(x):
+        y = x * x
+        y.register_hook(lambda g: g * 3)
+        x.register_hook(lambda g: -g)
+        return y * x
+
+    equal(hooked, hooked, normal(seed, *shape))
