@@ -13,6 +13,7 @@ from dlcourse.functional.losses import (
     cross_entropy,
     mse_loss,
 )
+from dlcourse.functional.normalisation import batch_norm, group_norm, layer_norm, rms_norm
 from dlcourse.functional.pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from dlcourse.functional.recurrent import (
     gru,
@@ -29,14 +30,17 @@ from dlcourse.functional.shape import pad
 __all__ = [
     "adaptive_avg_pool2d",
     "avg_pool2d",
+    "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "conv1d",
     "conv2d",
     "conv_transpose2d",
     "cross_entropy",
+    "group_norm",
     "gru",
     "gru_cell",
+    "layer_norm",
     "linear",
     "log_softmax",
     "lstm",
@@ -46,6 +50,7 @@ __all__ = [
     "pad",
     "relu",
     "reverse_sequences",
+    "rms_norm",
     "rnn",
     "rnn_cell",
     "sigmoid",

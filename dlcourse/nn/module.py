@@ -9,7 +9,7 @@ import numpy as np
 
 from dlcourse.tensor import Tensor
 
-__all__ = ["Module", "ModuleList", "Parameter", "Sequential"]
+__all__ = ["Buffer", "Module", "ModuleList", "Parameter", "Sequential"]
 
 
 class Parameter(Tensor):
@@ -17,6 +17,10 @@ class Parameter(Tensor):
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
         super().__init__(data, requires_grad)
+
+
+class Buffer(Tensor):
+    """A tensor that a module keeps but does not learn, such as a running mean: saved with it."""
 
 
 class IncompatibleKeys(NamedTuple):
@@ -98,25 +102,26 @@ class Module:
 
     def _state(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
         """All that is saved. A shared parameter appears under each of its names, as in PyTorch."""
-        for name, value in vars(self).items():
-            if isinstance(value, Parameter):
-                yield prefix + name, value
+        for kind in (Parameter, Buffer):
+            for name, value in vars(self).items():
+                if isinstance(value, kind):
+                    yield prefix + name, value
         for name, child in self.named_children():
             yield from child._state(f"{prefix}{name}.")
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Return a copy of everything learned: name → array, with PyTorch's names and shapes."""
+        """Return a copy of all that is saved: name → array, with PyTorch's names and shapes."""
         return {name: tensor.data.copy() for name, tensor in self._state()}
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True
     ) -> IncompatibleKeys:
-        """Set everything learned from `state_dict`'s arrays. All fits, or nothing is changed.
+        """Set parameters and buffers from `state_dict`'s arrays. All fits, or nothing is changed.
 
         Parameters
         ----------
         state_dict : mapping of str to array
-            Name → values; they are copied, and converted to the dtype of the parameter.
+            Name → values; they are copied, and converted to the dtype that the module has.
         strict : bool
             Whether every name must match. If False, only what matches is loaded.
 
@@ -173,16 +178,17 @@ class Module:
             parameter.grad = None
 
     def double(self) -> Module:
-        """Convert everything to float64."""
+        """Convert everything but counts to float64."""
         return self._to(np.float64)
 
     def float(self) -> Module:
-        """Convert everything to float32."""
+        """Convert everything but counts to float32."""
         return self._to(np.float32)
 
     def _to(self, dtype: Any) -> Module:
         for _, tensor in self._state():
-            tensor.data, tensor.grad = tensor.data.astype(dtype), None
+            if tensor.data.dtype.kind == "f":
+                tensor.data, tensor.grad = tensor.data.astype(dtype), None
         return self
 
     def extra_repr(self) -> str:

@@ -1,12 +1,49 @@
 """Every layer against PyTorch, on sizes that hypothesis draws: see `test_equality`."""
 
+import numpy as np
 import pytest
+import torch
 import torch.nn.functional as TF
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from test_equality import SEEDS, equal, normal
+from test_equality import SEEDS, close, equal, normal
 
+from dlcourse import Tensor, nn
 from dlcourse import functional as F
+
+torch.set_num_threads(1)  # two wait for each other where something else runs
+
+
+def layers(kind, dtype, *arguments, **options):
+    """One of our layers and PyTorch's of the same name, with the same weights."""
+    ours = getattr(nn, kind)(*arguments, **options)
+    theirs = getattr(torch.nn, kind)(*arguments, **options)
+    ours, theirs = (ours.double(), theirs.double()) if dtype == np.float64 else (ours, theirs)
+    theirs.load_state_dict({k: torch.from_numpy(v) for k, v in ours.state_dict().items()})
+    return ours, theirs
+
+
+def fill(ours, theirs, rng):
+    """Give both the same random weights."""
+    for (_, p), q in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        p.data[...] = rng.normal(size=p.shape)
+        q.data[...] = torch.from_numpy(p.data)
+
+
+def compare(ours, theirs, x):
+    """Outputs and all gradients of two layers."""
+    ours.zero_grad()
+    theirs.zero_grad()
+    mine, other = Tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    out, expected = ours(mine), theirs(other)
+    dtype = x.dtype.type
+    close(out.data, expected, dtype, "output")
+    direction = np.random.default_rng(0).normal(size=out.shape).astype(dtype)
+    out.backward(direction)
+    expected.backward(torch.from_numpy(direction))
+    close(mine.grad, other.grad, dtype, "gradient of x")
+    for (name, p), q in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        close(p.grad, q.grad, dtype, f"gradient of {name}")
 
 
 @st.composite
@@ -100,3 +137,56 @@ def test_pooling(data, ties, seed):
         )
     out = tuple(data.draw(st.none() | st.integers(1, 9)) for _ in range(2))
     equal(lambda x: F.adaptive_avg_pool2d(x, out), lambda x: TF.adaptive_avg_pool2d(x, out), x)
+
+
+@given(
+    axes=st.integers(0, 2),
+    training=st.booleans(),
+    momentum=st.sampled_from([0.1, 0.7, None]),
+    affine=st.booleans(),
+    seed=SEEDS,
+)
+def test_batch_norm(axes, training, momentum, affine, seed):
+    rng = np.random.default_rng(seed)
+    n, c, *more = map(int, rng.integers(4, 7, 2 + axes))  # of two, all gradients cancel
+    kind = "BatchNorm2d" if axes == 2 else "BatchNorm1d"
+    for dtype in (np.float64, np.float32):
+        ours, theirs = layers(kind, dtype, c, momentum=momentum, affine=affine)
+        if affine:
+            fill(ours, theirs, rng)
+        for _ in range(3):
+            compare(ours, theirs, rng.normal(2, 3, (n, c, *more)).astype(dtype))
+            state = theirs.state_dict()
+            assert list(state) == list(ours.state_dict())
+            for name, value in ours.state_dict().items():
+                if value.dtype == dtype:
+                    close(value, state[name], dtype, name)
+                else:
+                    assert value.dtype == np.int64
+                    assert value == state[name].item()
+            ours.train(training)
+            theirs.train(training)
+
+
+@given(data=st.data(), affine=st.booleans(), seed=SEEDS)
+def test_other_norms(data, affine, seed):
+    rng = np.random.default_rng(seed)
+    shape = tuple(data.draw(st.lists(st.integers(3, 5), min_size=2, max_size=4)))
+    rows = shape[-data.draw(st.integers(1, len(shape))) :]
+    groups = data.draw(st.integers(1, 3))
+    channels = groups * data.draw(st.integers(3, 4))
+    for dtype in (np.float64, np.float32):
+        x = rng.normal(1, 2, shape).astype(dtype)
+        # ε is large and no row shorter than 3: else gradients cancel, and only rounding is left
+        for kind in ("LayerNorm", "RMSNorm"):
+            ours, theirs = layers(kind, dtype, rows, 0.1, affine)
+            if affine:
+                fill(ours, theirs, rng)
+            compare(ours, theirs, x)
+        ours, theirs = layers("RMSNorm", dtype, rows)
+        compare(ours, theirs, x + np.sign(x))
+        ours, theirs = layers("GroupNorm", dtype, groups, channels, 0.1, affine)
+        if affine:
+            fill(ours, theirs, rng)
+        images = rng.normal(size=(shape[0], channels, *shape[2:]))
+        compare(ours, theirs, images.astype(dtype))
