@@ -316,7 +316,13 @@ def test_step_is_one_and_reset_repeats_exactly():
 
 
 def test_play_ends_and_a_finished_one_resets_and_plays_again():
-    playground = make_playground()
+    made = []
+
+    def make(c):
+        made.append(1)
+        return learn(c)
+
+    playground = make_playground(make)
     playground.play()
     assert playground.finished
     assert playground.step_count == 50
@@ -324,7 +330,7 @@ def test_play_ends_and_a_finished_one_resets_and_plays_again():
     playground.step()
     assert playground.step_count == 50
     playground.play()
-    assert (playground.step_count, playground.state) == (50, first)
+    assert (playground.step_count, playground.state, len(made)) == (50, first, 2)
     playground.reset()
     assert playground.step_count == 0
     assert not playground.finished
