@@ -11,24 +11,35 @@ from __future__ import annotations
 import contextlib
 import itertools
 import operator
-import string
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from dlcourse.tensor.arrays import (
+    Dim,
+    count,
+    degrees_of_freedom,
+    dims,
+    flat,
+    index_part,
+    nth_axis,
+    owner,
+    plain,
+    power,
+    restore,
+    sum_to,
+)
+
 __all__ = [
     "Tensor",
     "as_tensor",
-    "cat",
-    "einsum",
     "is_grad_enabled",
     "no_grad",
     "operands",
     "record",
-    "stack",
-    "where",
+    "unbroadcast",
 ]
 
 # A context variable, not a global: threads and asyncio tasks each keep their own.
@@ -175,7 +186,7 @@ class Tensor:
             )
         seed = self._first_gradient(gradient)
         grads = {id(self): seed}
-        owners = {id(_owner(seed))}  # memory handed out already: a leaf's grad is its own
+        owners = {id(owner(seed))}  # memory handed out already: a leaf's grad is its own
         nodes = _reachable(self)
         while nodes:  # popping lets go of each node, so that memory falls on the way
             node = nodes.pop()
@@ -202,7 +213,7 @@ class Tensor:
                     "from; a single number does not: call it on the loss, x.sum() or x.mean()"
                 )
             return np.ones_like(self.data)
-        gradient = np.asarray(_plain(gradient), self.data.dtype)
+        gradient = np.asarray(plain(gradient), self.data.dtype)
         if gradient.shape != self.shape:
             raise ValueError(
                 f"backward() got a gradient of shape {gradient.shape} for a tensor of shape "
@@ -216,9 +227,9 @@ class Tensor:
         if self.grad is not None:
             self.grad = np.asarray(self.grad + g)
             return
-        shared = id(_owner(g)) in owners or not (g.flags.c_contiguous and g.flags.writeable)
+        shared = id(owner(g)) in owners or not (g.flags.c_contiguous and g.flags.writeable)
         self.grad = g.copy(order="C") if shared else g
-        owners.add(id(_owner(self.grad)))
+        owners.add(id(owner(self.grad)))
 
     def zero_grad(self) -> None:
         """Forget the gradient: `grad` becomes None."""
@@ -278,7 +289,7 @@ class Tensor:
         for hook in hooks:
             changed = None if hook is None else hook(g)
             if changed is not None:
-                g = np.asarray(_plain(changed), self.data.dtype)
+                g = np.asarray(plain(changed), self.data.dtype)
                 if g.shape != self.shape:
                     raise ValueError(
                         f"a hook returned a gradient of shape {g.shape} for a tensor of shape "
@@ -298,7 +309,7 @@ class Tensor:
         a, b = operands(self, other)
 
         def backward(g):
-            return _unbroadcast(g, a), _unbroadcast(g, b)
+            return unbroadcast(g, a), unbroadcast(g, b)
 
         return record(_elementwise(np.add, a, b), (a, b), backward)
 
@@ -306,7 +317,7 @@ class Tensor:
         a, b = operands(self, other)
 
         def backward(g):
-            return _unbroadcast(g, a), _unbroadcast(-g, b) if b.requires_grad else None
+            return unbroadcast(g, a), unbroadcast(-g, b) if b.requires_grad else None
 
         return record(_elementwise(np.subtract, a, b), (a, b), backward)
 
@@ -315,8 +326,8 @@ class Tensor:
 
         def backward(g):
             return (
-                _unbroadcast(g * b.data, a) if a.requires_grad else None,
-                _unbroadcast(g * a.data, b) if b.requires_grad else None,
+                unbroadcast(g * b.data, a) if a.requires_grad else None,
+                unbroadcast(g * a.data, b) if b.requires_grad else None,
             )
 
         return record(_elementwise(np.multiply, a, b), (a, b), backward)
@@ -327,26 +338,26 @@ class Tensor:
 
         def backward(g):
             g = g / b.data
-            return _unbroadcast(g, a), _unbroadcast(-g * out, b) if b.requires_grad else None
+            return unbroadcast(g, a), unbroadcast(-g * out, b) if b.requires_grad else None
 
         return record(out, (a, b), backward)
 
     def __pow__(self, other: Any) -> Tensor:
         a, b = operands(self, other)
-        out = _elementwise(_power, a, b)
+        out = _elementwise(power, a, b)
 
         def backward(g):
             ga = gb = None
             with np.errstate(divide="ignore", invalid="ignore"):
                 if a.requires_grad:  # b a^(b-1); a constant where b = 0, even at a = 0
-                    slope = b.data * _power(a.data, b.data - 1)
+                    slope = b.data * power(a.data, b.data - 1)
                     if not b.data.all():
                         slope = np.where(b.data == 0, np.zeros_like(slope), slope)
-                    ga = _unbroadcast(g * slope, a)
+                    ga = unbroadcast(g * slope, a)
                 if b.requires_grad:  # a^b log a; 0^b stays 0 for b >= 0
                     flat = (a.data == 0) & (b.data >= 0)
                     slope = np.where(flat, np.zeros_like(out), out * np.log(a.data))
-                    gb = _unbroadcast(g * slope, b)
+                    gb = unbroadcast(g * slope, b)
             return ga, gb
 
         return record(out, (a, b), backward)
@@ -368,9 +379,9 @@ class Tensor:
                 g = np.expand_dims(g, -1)
             ga = gb = None
             if a.requires_grad:
-                ga = _sum_to(g @ cols.swapaxes(-1, -2), rows.shape).reshape(a.shape)
+                ga = sum_to(g @ cols.swapaxes(-1, -2), rows.shape).reshape(a.shape)
             if b.requires_grad:
-                gb = _sum_to(rows.swapaxes(-1, -2) @ g, cols.shape).reshape(b.shape)
+                gb = sum_to(rows.swapaxes(-1, -2) @ g, cols.shape).reshape(b.shape)
             return ga, gb
 
         return record(_elementwise(np.matmul, a, b), (a, b), backward)
@@ -487,20 +498,20 @@ class Tensor:
 
     def sum(self, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None) -> Tensor:
         """Return the sum over ``dim`` (all axes if None)."""
-        dim = _dim(self, dim, axis)
+        dim = dims(dim, axis, self.ndim)
 
         def backward(g):
-            return (np.broadcast_to(_restore(g, dim, keepdim), self.shape),)
+            return (np.broadcast_to(restore(g, dim, keepdim), self.shape),)
 
         return record(self.data.sum(axis=dim, keepdims=keepdim), (self,), backward)
 
     def mean(self, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None) -> Tensor:
         """Return the mean over ``dim`` (all axes if None)."""
-        x, dim = _floating(self), _dim(self, dim, axis)
-        count = _count(x, dim)
+        x, dim = _floating(self), dims(dim, axis, self.ndim)
+        n = count(x.shape, dim)
 
         def backward(g):
-            return (np.broadcast_to(_restore(g / count, dim, keepdim), x.shape),)
+            return (np.broadcast_to(restore(g / n, dim, keepdim), x.shape),)
 
         return record(x.data.mean(axis=dim, keepdims=keepdim), (x,), backward)
 
@@ -508,12 +519,12 @@ class Tensor:
         self, dim: Dim = None, keepdim: bool = False, *, correction: int = 1, axis: Dim = None
     ) -> Tensor:
         """Return the variance over ``dim``: squared deviations over (count - ``correction``)."""
-        x, dim = _floating(self), _dim(self, dim, axis)
+        x, dim = _floating(self), dims(dim, axis, self.ndim)
         centred = x.data - x.data.mean(axis=dim, keepdims=True)
-        dof = _degrees_of_freedom(x, dim, correction)
+        dof = degrees_of_freedom(x.shape, dim, correction)
 
         def backward(g):
-            return (_restore(g, dim, keepdim) * centred * (2 / dof),)
+            return (restore(g, dim, keepdim) * centred * (2 / dof),)
 
         return record((centred * centred).sum(axis=dim, keepdims=keepdim) / dof, (x,), backward)
 
@@ -521,27 +532,27 @@ class Tensor:
         self, dim: Dim = None, keepdim: bool = False, *, correction: int = 1, axis: Dim = None
     ) -> Tensor:
         """Return the standard deviation over ``dim``; its slope is taken as 0 where it is 0."""
-        x, dim = _floating(self), _dim(self, dim, axis)
+        x, dim = _floating(self), dims(dim, axis, self.ndim)
         centred = x.data - x.data.mean(axis=dim, keepdims=True)
-        dof = _degrees_of_freedom(x, dim, correction)
+        dof = degrees_of_freedom(x.shape, dim, correction)
         out = np.sqrt((centred * centred).sum(axis=dim, keepdims=keepdim) / dof)
 
         def backward(g):
             slope = np.divide(g, out * dof, out=np.zeros_like(out), where=out > 0)
-            return (_restore(slope, dim, keepdim) * centred,)
+            return (restore(slope, dim, keepdim) * centred,)
 
         return record(out, (x,), backward)
 
     def logsumexp(self, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None) -> Tensor:
         """Return log(sum(exp(x))) over ``dim``, without overflow."""
-        x, dim = _floating(self), _dim(self, dim, axis)
+        x, dim = _floating(self), dims(dim, axis, self.ndim)
         top = x.data.max(axis=dim, keepdims=True)
         top = np.where(np.isfinite(top), top, np.zeros_like(top))
         with np.errstate(divide="ignore"):
             full = top + np.log(np.exp(x.data - top).sum(axis=dim, keepdims=True))
 
         def backward(g):  # softmax, and 0 where the whole slice is -inf
-            return (_restore(g, dim, keepdim) * np.exp(x.data - np.maximum(full, -1e30)),)
+            return (restore(g, dim, keepdim) * np.exp(x.data - np.maximum(full, -1e30)),)
 
         out = full if keepdim else full.squeeze() if dim is None else full.squeeze(dim)
         return record(out, (x,), backward)
@@ -561,11 +572,11 @@ class Tensor:
         As in PyTorch, equal largest elements share the gradient equally, but along one axis the
         element at ``indices`` gets all of it.
         """
-        return _extreme(self, _dim(self, dim, axis), keepdim, np.max, np.argmax)
+        return _extreme(self, dims(dim, axis, self.ndim), keepdim, np.max, np.argmax)
 
     def min(self, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None) -> Tensor | Extreme:
         """Return the smallest element; along one axis also where it stands (see `max`)."""
-        return _extreme(self, _dim(self, dim, axis), keepdim, np.min, np.argmin)
+        return _extreme(self, dims(dim, axis, self.ndim), keepdim, np.min, np.argmin)
 
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """Return where the largest element stands (without ``dim``: in the flattened tensor)."""
@@ -575,7 +586,7 @@ class Tensor:
 
     def __getitem__(self, index: Any) -> Tensor:
         parts = index if isinstance(index, tuple) else (index,)
-        index = tuple(_index(part) for part in parts)
+        index = tuple(index_part(part) for part in parts)
         # only arrays of integers can name an element twice; everything else is assigned at once
         once = not any(isinstance(p, np.ndarray) and p.dtype != bool for p in index)
 
@@ -591,7 +602,7 @@ class Tensor:
 
     def reshape(self, *shape: int | Sequence[int]) -> Tensor:
         """Return the same elements in another shape; one length may be -1."""
-        shape = _flat(shape)
+        shape = flat(shape)
         try:
             out = self.data.reshape(shape)
         except ValueError:
@@ -605,13 +616,13 @@ class Tensor:
         """Return the axes from ``start_dim`` to ``end_dim`` as one: ``flatten(1)`` keeps N."""
         if self.ndim == 0:
             return self.reshape(1)
-        start, end = (_axis(d, self.ndim) for d in (start_dim, end_dim))
+        start, end = (nth_axis(d, self.ndim) for d in (start_dim, end_dim))
         middle = int(np.prod(self.shape[start : end + 1]))
         return self.reshape(*self.shape[:start], middle, *self.shape[end + 1 :])
 
     def permute(self, *dims: int | Sequence[int]) -> Tensor:
         """Return the axes in the order ``dims``."""
-        dims = tuple(_axis(d, self.ndim) for d in _flat(dims))
+        dims = tuple(nth_axis(d, self.ndim) for d in flat(dims))
         back = tuple(np.argsort(dims))
         return record(self.data.transpose(dims), (self,), lambda g: (g.transpose(back),))
 
@@ -627,22 +638,22 @@ class Tensor:
 
     def squeeze(self, dim: Dim = None) -> Tensor:
         """Return the tensor without its axes of length 1 (or those named by ``dim``)."""
-        dims = range(self.ndim) if dim is None else _flat((dim,))
-        gone = {a for a in (_axis(d, self.ndim) for d in dims) if self.shape[a] == 1}
+        dims = range(self.ndim) if dim is None else flat((dim,))
+        gone = {a for a in (nth_axis(d, self.ndim) for d in dims) if self.shape[a] == 1}
         return self.reshape(tuple(n for i, n in enumerate(self.shape) if i not in gone))
 
     def unsqueeze(self, dim: int) -> Tensor:
         """Return the tensor with a new axis of length 1 at ``dim``."""
-        at = _axis(dim, self.ndim + 1)
+        at = nth_axis(dim, self.ndim + 1)
         return self.reshape(*self.shape[:at], 1, *self.shape[at:])
 
     def expand(self, *sizes: int | Sequence[int]) -> Tensor:
         """Return the tensor repeated along axes of length 1, without a copy; -1 keeps a length."""
-        sizes = _flat(sizes)
+        sizes = flat(sizes)
         own = (1,) * (len(sizes) - self.ndim) + self.shape
         shape = tuple(n if s == -1 else s for s, n in zip(sizes, own, strict=True))
         out = np.broadcast_to(self.data, shape)
-        return record(out, (self,), lambda g: (_unbroadcast(g, self),))
+        return record(out, (self,), lambda g: (unbroadcast(g, self),))
 
     def split(
         self, split_size_or_sections: int | Sequence[int], dim: int = 0
@@ -654,7 +665,7 @@ class Tensor:
         ValueError
             If a length is not a positive number, or the lengths given do not add up.
         """
-        dim = _axis(dim, self.ndim)
+        dim = nth_axis(dim, self.ndim)
         n, sizes = self.shape[dim], split_size_or_sections
         if isinstance(sizes, (int, np.integer)):
             whole = [int(sizes)] * (n // sizes) if sizes > 0 else [-1]
@@ -670,7 +681,7 @@ class Tensor:
         """Return ``chunks`` pieces of one length along ``dim``; the last may be shorter."""
         if chunks < 1:
             raise ValueError(f"chunk({chunks}): it needs a whole number from 1")
-        n = self.shape[_axis(dim, self.ndim)]
+        n = self.shape[nth_axis(dim, self.ndim)]
         return self.split(max(1, -(-n // chunks)), dim)
 
     # ---- as a Python and numpy object ----------------------------------------------------
@@ -740,9 +751,6 @@ class Tensor:
         return f"Tensor({values}{kind}{grad})"
 
 
-Dim = int | Sequence[int] | None
-
-
 # ---- what a primitive needs ----------------------------------------------------------
 
 
@@ -795,89 +803,6 @@ def record(
 def as_tensor(x: Any) -> Tensor:
     """Return ``x`` itself if it is a tensor, else ``Tensor(x)``."""
     return x if isinstance(x, Tensor) else Tensor(x)
-
-
-def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Join tensors along an axis that they have; all others must be equal."""
-    tensors = _alike("cat", tensors)
-    ends = np.cumsum([t.shape[dim] for t in tensors])[:-1]
-    out = np.concatenate([t.data for t in tensors], axis=dim)
-    return record(out, tensors, lambda g: tuple(np.split(g, ends, axis=dim)))
-
-
-def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Join tensors of one shape along a new axis."""
-    tensors = _alike("stack", tensors)
-    out = np.stack([t.data for t in tensors], axis=dim)
-    return record(out, tensors, lambda g: tuple(np.moveaxis(g, dim, 0)))
-
-
-def einsum(equation: str, *operands: Tensor) -> Tensor:
-    """Multiply and add up by the names of axes (Einstein's notation), as `numpy.einsum` does.
-
-    Parameters
-    ----------
-    equation : str
-        A letter for each axis of each operand, and after ``->`` of the result: letters that are
-        missing there are summed over. ``...`` stands for any axes.
-    *operands : Tensor
-        As many as the equation has parts before ``->``.
-
-    Returns
-    -------
-    Tensor
-
-    Examples
-    --------
-    >>> a, b = Tensor([[1.0, 2.0]]), Tensor([[3.0], [4.0]])
-    >>> einsum("ij,jk->ik", a, b).item()
-    11.0
-
-    Notes
-    -----
-    Each entry of the result is a sum of products, so the gradient of one operand is a sum of
-    products too: of the result's gradient and the other operands, with the letters that only this
-    operand has repeated.
-    """
-    tensors = _alike("einsum", operands)
-    inputs, result = _letters(equation, tensors)
-    arrays = [t.data for t in tensors]
-    size: dict[str, int] = {}
-    for names, a in zip(inputs, arrays, strict=True):
-        for letter, n in zip(names, a.shape, strict=True):
-            size[letter] = max(n, size.get(letter, n)) if n != 0 else 0
-    out = np.einsum(f"{','.join(inputs)}->{result}", *arrays, optimize=True)
-
-    def gradient(i, g):
-        own = "".join(dict.fromkeys(inputs[i]))
-        names, factors = [result, *inputs[:i], *inputs[i + 1 :]], [g, *arrays[:i], *arrays[i + 1 :]]
-        alone = "".join(letter for letter in own if letter not in "".join(names))
-        names.append(alone)
-        factors.append(np.ones([size[letter] for letter in alone], g.dtype))
-        product = np.einsum(f"{','.join(names)}->{own}", *factors, optimize=True)
-        full = np.zeros_like(arrays[i])
-        diagonal = np.einsum(f"{inputs[i]}->{own}", full)  # a view: of "ii" the diagonal, else all
-        diagonal[...] = _sum_to(product, diagonal.shape)
-        return full
-
-    def backward(g):
-        return tuple(gradient(i, g) if t.requires_grad else None for i, t in enumerate(tensors))
-
-    return record(out, tensors, backward)
-
-
-def where(condition: Any, input: Any, other: Any) -> Tensor:
-    """Take each element from ``input`` where ``condition`` holds, else from ``other``."""
-    mask = np.asarray(_plain(condition), bool)
-    a, b = operands(input, other if isinstance(input, Tensor) else as_tensor(other))
-
-    def backward(g):  # not g * mask: an infinite gradient on the side not taken stays out
-        return (
-            _unbroadcast(np.where(mask, g, 0), a) if a.requires_grad else None,
-            _unbroadcast(np.where(mask, 0, g), b) if b.requires_grad else None,
-        )
-
-    return record(np.where(mask, a.data, b.data), (a, b), backward)
 
 
 # ---- details -------------------------------------------------------------------------
@@ -947,65 +872,9 @@ def _elementwise(ufunc: Callable, a: Tensor, b: Tensor) -> np.ndarray:
         ) from None
 
 
-def _power(x: np.ndarray, n: np.ndarray) -> np.ndarray:
-    """Small whole powers by multiplication: np.power is some 20 times slower."""
-    if n.size == 1 and n.ndim == 0:
-        if n == 1:
-            return x
-        if n == 2:
-            return x * x
-        if n == 3:
-            return x * x * x
-    return np.power(x, n)
-
-
-def _sum_to(g: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Add up what broadcasting had repeated, so that ``g`` has ``shape`` again."""
-    if g.shape == shape:
-        return g
-    if g.ndim > len(shape):
-        g = g.sum(axis=tuple(range(g.ndim - len(shape))))
-    ones = tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1)
-    return g.sum(axis=ones, keepdims=True) if ones else g
-
-
-def _unbroadcast(g: np.ndarray, parent: Tensor) -> np.ndarray | None:
-    return _sum_to(g, parent.data.shape) if parent.requires_grad else None
-
-
-def _dim(x: Tensor, dim: Dim, axis: Dim) -> int | tuple[int, ...] | None:
-    dim = axis if dim is None else dim
-    if dim is None:
-        return None
-    if isinstance(dim, (int, np.integer)):
-        return _axis(dim, x.ndim)
-    return tuple(_axis(d, x.ndim) for d in dim)
-
-
-def _axis(dim: int, ndim: int) -> int:
-    if not -ndim <= dim < max(ndim, 1):
-        raise ValueError(f"axis {dim} of a tensor of {ndim} axes: it must be {-ndim} to {ndim - 1}")
-    return int(dim) % max(ndim, 1)
-
-
-def _count(x: Tensor, dim: int | tuple[int, ...] | None) -> int:
-    axes = range(x.ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
-    return int(np.prod([x.shape[a] for a in axes]))
-
-
-def _degrees_of_freedom(x: Tensor, dim: int | tuple[int, ...] | None, correction: int) -> int:
-    dof = _count(x, dim) - correction
-    if dof <= 0:
-        raise ValueError(
-            f"the variance of {_count(x, dim)} elements with correction={correction} divides by "
-            f"{dof}: it needs more elements, or correction=0"
-        )
-    return dof
-
-
-def _restore(g: np.ndarray, dim: int | tuple[int, ...] | None, keepdim: bool) -> np.ndarray:
-    """Give a reduced gradient its lost axes back, with length 1."""
-    return g if keepdim or dim is None else np.expand_dims(g, dim)
+def unbroadcast(g: np.ndarray, parent: Tensor) -> np.ndarray | None:
+    """Return a gradient in the shape of ``parent``, or None if it needs none."""
+    return sum_to(g, parent.data.shape) if parent.requires_grad else None
 
 
 def _extreme(x: Tensor, dim: Any, keepdim: bool, pick: Callable, arg: Callable) -> Any:
@@ -1014,7 +883,7 @@ def _extreme(x: Tensor, dim: Any, keepdim: bool, pick: Callable, arg: Callable) 
 
         def backward(g):
             full = np.zeros_like(x.data)
-            np.put_along_axis(full, at, _restore(g, dim, keepdim), axis=dim)
+            np.put_along_axis(full, at, restore(g, dim, keepdim), axis=dim)
             return (full,)
 
         values = np.take_along_axis(x.data, at, axis=dim)
@@ -1025,20 +894,9 @@ def _extreme(x: Tensor, dim: Any, keepdim: bool, pick: Callable, arg: Callable) 
 
     def backward(g):
         ties = (x.data == best).astype(g.dtype)
-        return (_restore(g, dim, keepdim) * ties / ties.sum(axis=dim, keepdims=True),)
+        return (restore(g, dim, keepdim) * ties / ties.sum(axis=dim, keepdims=True),)
 
     return record(pick(x.data, axis=dim, keepdims=keepdim), (x,), backward)
-
-
-def _alike(name: str, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    tensors = tuple(as_tensor(t) for t in tensors)
-    kinds = sorted({str(t.dtype) for t in tensors})
-    if len(kinds) != 1:
-        raise ValueError(
-            f"{name}() got {len(tensors)} tensors of dtypes {', '.join(kinds) or 'none'}: "
-            "it needs at least one, and all of one dtype; convert with x.astype(np.float32)"
-        )
-    return tensors
 
 
 def _pieces(x: Tensor, sizes: list[int], dim: int) -> tuple[Tensor, ...]:
@@ -1062,55 +920,6 @@ def _pieces(x: Tensor, sizes: list[int], dim: int) -> tuple[Tensor, ...]:
         return record(views[i], (whole,), backward)
 
     return tuple(piece(i) for i in range(len(views)))
-
-
-def _letters(equation: str, tensors: tuple[Tensor, ...]) -> tuple[list[str], str]:
-    """Write out ``...`` and the result: the letters of each operand, and of the result."""
-    left, arrow, result = equation.replace(" ", "").partition("->")
-    inputs = left.split(",")
-    if len(inputs) != len(tensors):
-        raise ValueError(
-            f"einsum({equation!r}) names {len(inputs)} operands, but got {len(tensors)}"
-        )
-    extra = [
-        t.ndim - len(names.replace("...", "")) for names, t in zip(inputs, tensors, strict=True)
-    ]
-    for names, t, n in zip(inputs, tensors, extra, strict=True):
-        if n < 0 or (n > 0 and "..." not in names):
-            raise ValueError(
-                f"einsum({equation!r}) names {t.ndim - n} axes of an operand of shape {t.shape}: "
-                "it needs one letter for each axis"
-            )
-    most = max(extra)
-    free = "".join(c for c in string.ascii_letters if c not in equation)[:most]
-    inputs = [i.replace("...", free[most - n :]) for i, n in zip(inputs, extra, strict=True)]
-    if not arrow:  # letters that appear once, in alphabetic order
-        named = "".join(inputs)
-        result = "..." + "".join(sorted(c for c in set(named) - set(free) if named.count(c) == 1))
-    return inputs, result.replace("...", free)
-
-
-def _flat(args: tuple) -> tuple[int, ...]:
-    """Shapes may be given as reshape(2, 3) or reshape((2, 3))."""
-    if len(args) == 1 and not isinstance(args[0], (int, np.integer)):
-        args = tuple(args[0])
-    return tuple(int(a) for a in args)
-
-
-def _index(part: Any) -> Any:
-    if isinstance(part, Tensor):
-        part = part.data
-    if isinstance(part, (list, tuple)):
-        part = np.asarray(part, dtype=int if len(part) == 0 else None)
-    return part
-
-
-def _plain(x: Any) -> Any:
-    return x.data if isinstance(x, Tensor) else x
-
-
-def _owner(array: np.ndarray) -> Any:
-    return array if array.base is None else array.base
 
 
 def _reachable(root: Tensor) -> list[Tensor]:

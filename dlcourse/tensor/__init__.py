@@ -1,0 +1,27 @@
+"""Tensors: numpy arrays that remember how they were computed."""
+
+from dlcourse.tensor.core import (
+    Tensor,
+    as_tensor,
+    is_grad_enabled,
+    no_grad,
+    operands,
+    record,
+    unbroadcast,
+)
+from dlcourse.tensor.core import unbroadcast as _unbroadcast  # noqa: F401
+from dlcourse.tensor.joining import cat, einsum, stack, where
+
+__all__ = [
+    "Tensor",
+    "as_tensor",
+    "cat",
+    "einsum",
+    "is_grad_enabled",
+    "no_grad",
+    "operands",
+    "record",
+    "stack",
+    "unbroadcast",
+    "where",
+]

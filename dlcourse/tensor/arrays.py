@@ -1,0 +1,98 @@
+"""What the operations need to know of shapes and axes, in plain numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+Dim = int | Sequence[int] | None
+
+
+def power(x: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Small whole powers by multiplication: np.power is some 20 times slower."""
+    if n.size == 1 and n.ndim == 0:
+        if n == 1:
+            return x
+        if n == 2:
+            return x * x
+        if n == 3:
+            return x * x * x
+    return np.power(x, n)
+
+
+def sum_to(g: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Add up what broadcasting had repeated, so that ``g`` has ``shape`` again."""
+    if g.shape == shape:
+        return g
+    if g.ndim > len(shape):
+        g = g.sum(axis=tuple(range(g.ndim - len(shape))))
+    ones = tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1)
+    return g.sum(axis=ones, keepdims=True) if ones else g
+
+
+def nth_axis(dim: int, ndim: int) -> int:
+    """Return an axis counted from the front; -1 is the last."""
+    if not -ndim <= dim < max(ndim, 1):
+        raise ValueError(f"axis {dim} of a tensor of {ndim} axes: it must be {-ndim} to {ndim - 1}")
+    return int(dim) % max(ndim, 1)
+
+
+def dims(dim: Dim, axis: Dim, ndim: int) -> int | tuple[int, ...] | None:
+    """Return ``dim``, or ``axis`` in its place, counted from the front."""
+    dim = axis if dim is None else dim
+    if dim is None:
+        return None
+    if isinstance(dim, (int, np.integer)):
+        return nth_axis(dim, ndim)
+    return tuple(nth_axis(d, ndim) for d in dim)
+
+
+def count(shape: tuple[int, ...], dim: int | tuple[int, ...] | None) -> int:
+    """Return how many elements a reduction over ``dim`` takes together."""
+    axes = range(len(shape)) if dim is None else (dim,) if isinstance(dim, int) else dim
+    return int(np.prod([shape[a] for a in axes]))
+
+
+def degrees_of_freedom(
+    shape: tuple[int, ...], dim: int | tuple[int, ...] | None, correction: int
+) -> int:
+    """Return what a variance divides by: that number less ``correction``, at least 1."""
+    dof = count(shape, dim) - correction
+    if dof <= 0:
+        raise ValueError(
+            f"the variance of {count(shape, dim)} elements with correction={correction} divides by "
+            f"{dof}: it needs more elements, or correction=0"
+        )
+    return dof
+
+
+def restore(g: np.ndarray, dim: int | tuple[int, ...] | None, keepdim: bool) -> np.ndarray:
+    """Give a reduced gradient its lost axes back, with length 1."""
+    return g if keepdim or dim is None else np.expand_dims(g, dim)
+
+
+def flat(args: tuple) -> tuple[int, ...]:
+    """Shapes may be given as reshape(2, 3) or reshape((2, 3))."""
+    if len(args) == 1 and not isinstance(args[0], (int, np.integer)):
+        args = tuple(args[0])
+    return tuple(int(a) for a in args)
+
+
+def index_part(part: Any) -> Any:
+    """Return a part of an index as numpy wants it: tensors and lists as arrays."""
+    part = plain(part)
+    if isinstance(part, (list, tuple)):
+        part = np.asarray(part, dtype=int if len(part) == 0 else None)
+    return part
+
+
+def plain(x: Any) -> Any:
+    """Return the array of a tensor, and anything else as it is."""
+    return x.data if hasattr(x, "requires_grad") else x
+
+
+def owner(array: np.ndarray) -> Any:
+    """Return what owns the memory of an array: itself, or what it is a view of."""
+    return array if array.base is None else array.base
