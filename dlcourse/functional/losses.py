@@ -17,7 +17,11 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "cross_entropy",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
     "mse_loss",
+    "nll_loss",
 ]
 
 
@@ -44,6 +48,97 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
         return gx, -gx if t.requires_grad else None
 
     return _reduce(error * error, (x, t), backward, reduction)
+
+
+def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
+    """Return the absolute error, abs(input - target); its slope at 0 is taken as 0.
+
+    Parameters and errors are those of `mse_loss`.
+    """
+    x, t = _same_shape("l1_loss", input, target)
+    error = x.data - t.data
+
+    def backward(g):
+        gx = np.sign(error) * g
+        return gx, -gx if t.requires_grad else None
+
+    return _reduce(np.abs(error), (x, t), backward, reduction)
+
+
+def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Tensor:
+    """Return e²/2 for errors e up to ±δ, and δ (abs(e) - δ/2) beyond, where the slope is only ±δ.
+
+    Parameters
+    ----------
+    input, target : Tensor or array, of one shape
+        What came out, and what should have.
+    reduction : {'mean', 'sum', 'none'}
+        The mean over all elements, their sum, or each on its own.
+    delta : float
+        δ, above 0.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or ``delta`` is not positive.
+
+    References
+    ----------
+    Huber (1964), doi:10.1214/aoms/1177703732.
+    """
+    if not delta > 0:
+        raise ValueError(f"huber_loss got delta={delta}: it must be above 0")
+    x, t = _same_shape("huber_loss", input, target)
+    error = x.data - t.data
+    slope = np.clip(error, -delta, delta)
+
+    def backward(g):
+        gx = slope * g
+        return gx, -gx if t.requires_grad else None
+
+    return _reduce(slope * (error - 0.5 * slope), (x, t), backward, reduction)
+
+
+def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Tensor:
+    """Return the Kullback-Leibler divergence's terms t (log t - x): how far x is from log t.
+
+    Parameters
+    ----------
+    input : Tensor or array
+        The logarithms x of probabilities, as `log_softmax` gives them.
+    target : Tensor or array of the same shape
+        Probabilities t; or, if ``log_target``, their logarithms.
+    reduction : {'mean', 'batchmean', 'sum', 'none'}
+        'batchmean' divides the sum by the number of examples, as the divergence is defined; 'mean'
+        by that of elements.
+    log_target : bool
+        Whether the target holds logarithms.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+
+    References
+    ----------
+    Kullback and Leibler (1951), doi:10.1214/aoms/1177729694.
+    """
+    x, t = _same_shape("kl_div", input, target)
+    if log_target:
+        p, log_p = np.exp(t.data), t.data
+    else:
+        p, log_p = t.data, np.log(np.where(t.data == 0, 1, t.data))  # 0 log 0 = 0
+    error = log_p - x.data
+
+    def backward(g):
+        gt = None
+        if t.requires_grad:  # d(t log t) = log t + 1, and d exp(t) = exp(t)
+            gt = g * (error + 1) * (p if log_target else 1)
+        return -p * g, gt
+
+    if reduction == "batchmean":
+        return _reduce(p * error, (x, t), backward, "mean", count=max(len(x.data), 1))
+    return _reduce(p * error, (x, t), backward, reduction)
 
 
 def binary_cross_entropy_with_logits(
@@ -180,36 +275,87 @@ def cross_entropy(
         )
     classes = min(1, z.ndim - 1)  # their axis; inside this function it comes last
     log_p = log_softmax_array(np.moveaxis(z.data, classes, -1))  # (N, d1, …, C)
-    a, count = _class_weights(log_p, classes, target, weight, ignore_index, label_smoothing)
-    with np.errstate(invalid="ignore"):
-        loss = -np.where(a == 0, 0, a * log_p).sum(axis=-1)  # 0 log 0 = 0
+    a, count = _class_weights(
+        "cross_entropy", log_p, classes, target, weight, ignore_index, label_smoothing
+    )
 
     def backward(g):
         slope = np.exp(log_p) * a.sum(axis=-1, keepdims=True) - a
         return (np.moveaxis(slope * np.expand_dims(g, -1), -1, classes),)
 
-    return _reduce(loss, (z,), backward, reduction, count)
+    return _reduce(_weighted(a, log_p), (z,), backward, reduction, count)
+
+
+def nll_loss(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return -log p of the right class, from logarithms of probabilities: see `cross_entropy`.
+
+    Parameters
+    ----------
+    input : Tensor or array of log p, shape (N, C), (C,) or (N, C, d1, …)
+        As `log_softmax` gives them.
+    target : array of integers
+        The right classes, 0 to C-1, shape (N,), () or (N, d1, …).
+    weight, ignore_index, reduction
+        As in `cross_entropy`.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit or a label is out of range.
+    """
+    x = as_tensor(input)
+    labels = target.data if isinstance(target, Tensor) else np.asarray(target)
+    if x.ndim == 0 or x.dtype.kind != "f" or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"nll_loss got input of {x.dtype} and shape {x.shape} and targets of {labels.dtype}: "
+            "it needs a log-probability for each class, shape (N, C), and integer labels"
+        )
+    classes = min(1, x.ndim - 1)  # their axis; inside this function it comes last
+    log_p = np.moveaxis(x.data, classes, -1)  # (N, d1, …, C)
+    a, count = _class_weights("nll_loss", log_p, classes, labels, weight, ignore_index, 0.0)
+
+    def backward(g):
+        return (np.moveaxis(-a * np.expand_dims(g, -1), -1, classes),)
+
+    return _reduce(_weighted(a, log_p), (x,), backward, reduction, count)
+
+
+def _weighted(a: np.ndarray, log_p: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        return -np.where(a == 0, 0, a * log_p).sum(axis=-1)  # 0 log 0 = 0
 
 
 def _class_weights(
-    log_p: np.ndarray, classes: int, target: Any, weight: Any, ignore_index: int, smoothing: float
+    name: str,
+    log_p: np.ndarray,
+    classes: int,
+    target: Any,
+    weight: Any,
+    ignore_index: int,
+    smoothing: float,
 ) -> tuple[np.ndarray, Any]:
     """How much each class counts, (N, d1, …, C); and the divisor of the mean."""
     n = log_p.shape[-1]
     w = np.ones(n, log_p.dtype) if weight is None else np.asarray(weight, log_p.dtype)
     if w.shape != (n,):
-        raise ValueError(f"cross_entropy got weight of shape {w.shape}: it needs ({n},)")
+        raise ValueError(f"{name} got weight of shape {w.shape}: it needs ({n},)")
     target = target.data if isinstance(target, Tensor) else np.asarray(target)
     if target.dtype.kind == "f":
         if target.ndim != log_p.ndim or np.moveaxis(target, classes, -1).shape != log_p.shape:
             raise ValueError(
-                f"cross_entropy got targets of {target.dtype} and shape {target.shape} for {n} "
+                f"{name} got targets of {target.dtype} and shape {target.shape} for {n} "
                 "classes: labels must be integers, y.astype(int); probabilities must have the "
                 "shape of the logits"
             )
         a = np.moveaxis(target, classes, -1).astype(log_p.dtype)
         return (a * (1 - smoothing) + smoothing / n) * w, log_p.size / n
-    kept = _check_labels(target, log_p, classes, ignore_index)
+    kept = _check_labels(name, target, log_p, classes, ignore_index)
     labels = np.where(kept, target, 0)
     of_label = w[labels] * kept
     a = np.zeros_like(log_p)
@@ -220,7 +366,7 @@ def _class_weights(
 
 
 def _check_labels(
-    target: np.ndarray, log_p: np.ndarray, classes: int, ignore_index: int
+    name: str, target: np.ndarray, log_p: np.ndarray, classes: int, ignore_index: int
 ) -> np.ndarray:
     n = log_p.shape[-1]
     if target.shape != log_p.shape[:-1]:
@@ -229,13 +375,13 @@ def _check_labels(
             mend += f"; from one-hot rows they are y.argmax(axis={classes})"
         elif target.size == log_p.size // n:
             mend += f"; reshape them, y.reshape({', '.join(map(str, log_p.shape[:-1]))})"
-        raise ValueError(f"cross_entropy got labels of shape {target.shape}: it needs {mend}")
+        raise ValueError(f"{name} got labels of shape {target.shape}: it needs {mend}")
     kept = target != ignore_index
     wrong = kept & ((target < 0) | (target >= n))
     if wrong.any():
         at = tuple(int(i) for i in np.argwhere(wrong)[0])
         raise ValueError(
-            f"cross_entropy got label {target[at]} at position {at or 0}, but there are {n} "
+            f"{name} got label {target[at]} at position {at or 0}, but there are {n} "
             f"classes: labels are 0 to {n - 1}; do yours start at 1, or has the last layer too "
             "few outputs?"
         )

@@ -1,15 +1,39 @@
 """Layers: functions with weights of their own, with PyTorch's names, shapes and conventions."""
 
-from dlcourse.nn.activations import ReLU, Sigmoid, Softmax, Tanh
+from dlcourse.nn.activations import (
+    ELU,
+    GELU,
+    LeakyReLU,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
 from dlcourse.nn.convolution import Conv1d, Conv2d, ConvTranspose2d
+from dlcourse.nn.dropout import Dropout
+from dlcourse.nn.embedding import Embedding
 from dlcourse.nn.linear import Flatten, Linear
-from dlcourse.nn.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
+from dlcourse.nn.losses import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+)
 from dlcourse.nn.module import Buffer, Module, ModuleList, Parameter, Sequential
 from dlcourse.nn.normalisation import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, RMSNorm
 from dlcourse.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from dlcourse.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 
 __all__ = [
+    "ELU",
+    "GELU",
     "GRU",
     "LSTM",
     "RNN",
@@ -24,22 +48,32 @@ __all__ = [
     "Conv2d",
     "ConvTranspose2d",
     "CrossEntropyLoss",
+    "Dropout",
+    "Embedding",
     "Flatten",
     "GRUCell",
     "GroupNorm",
+    "HuberLoss",
+    "KLDivLoss",
+    "L1Loss",
     "LSTMCell",
     "LayerNorm",
+    "LeakyReLU",
     "Linear",
+    "LogSoftmax",
     "MSELoss",
     "MaxPool2d",
     "Module",
     "ModuleList",
+    "NLLLoss",
     "Parameter",
     "RMSNorm",
     "RNNCell",
     "ReLU",
     "Sequential",
+    "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softplus",
     "Tanh",
 ]

@@ -6,7 +6,18 @@ from dlcourse import functional as F
 from dlcourse.nn.module import Module
 from dlcourse.tensor import Tensor
 
-__all__ = ["ReLU", "Sigmoid", "Softmax", "Tanh"]
+__all__ = [
+    "ELU",
+    "GELU",
+    "LeakyReLU",
+    "LogSoftmax",
+    "ReLU",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+]
 
 
 class ReLU(Module):
@@ -15,6 +26,58 @@ class ReLU(Module):
     def forward(self, input: Tensor) -> Tensor:
         """Apply `functional.relu`."""
         return F.relu(input)
+
+
+class LeakyReLU(Module):
+    """x where it is positive, elsewhere ``negative_slope`` times x."""
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        self.negative_slope = negative_slope
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply `functional.leaky_relu`."""
+        return F.leaky_relu(input, self.negative_slope)
+
+
+class ELU(Module):
+    """x where it is positive, elsewhere α (exp(x) - 1)."""
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply `functional.elu`."""
+        return F.elu(input, self.alpha)
+
+
+class SiLU(Module):
+    """x sigmoid(x)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply `functional.silu`."""
+        return F.silu(input)
+
+
+class GELU(Module):
+    """x Φ(x); see `functional.gelu`."""
+
+    def __init__(self, approximate: str = "none") -> None:
+        self.approximate = approximate
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply `functional.gelu`."""
+        return F.gelu(input, self.approximate)
+
+
+class Softplus(Module):
+    """log(1 + exp(β x)) / β; see `functional.softplus`."""
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        self.beta, self.threshold = beta, threshold
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply `functional.softplus`."""
+        return F.softplus(input, self.beta, self.threshold)
 
 
 class Sigmoid(Module):
@@ -42,3 +105,14 @@ class Softmax(Module):
     def forward(self, input: Tensor) -> Tensor:
         """Apply `functional.softmax`."""
         return F.softmax(input, self.dim)
+
+
+class LogSoftmax(Module):
+    """The logarithm of `Softmax`."""
+
+    def __init__(self, dim: int = -1) -> None:
+        self.dim = dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply `functional.log_softmax`."""
+        return F.log_softmax(input, self.dim)

@@ -8,7 +8,16 @@ from dlcourse import functional as F
 from dlcourse.nn.module import Module
 from dlcourse.tensor import Tensor
 
-__all__ = ["BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "MSELoss"]
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "HuberLoss",
+    "KLDivLoss",
+    "L1Loss",
+    "MSELoss",
+    "NLLLoss",
+]
 
 
 class MSELoss(Module):
@@ -20,6 +29,52 @@ class MSELoss(Module):
     def forward(self, input: Any, target: Any) -> Tensor:
         """Compare what came out with what should have."""
         return F.mse_loss(input, target, self.reduction)
+
+
+class L1Loss(Module):
+    """The absolute error; see `functional.l1_loss`."""
+
+    def __init__(self, reduction: str = "mean") -> None:
+        self.reduction = reduction
+
+    def forward(self, input: Any, target: Any) -> Tensor:
+        """Compare what came out with what should have."""
+        return F.l1_loss(input, target, self.reduction)
+
+
+class HuberLoss(Module):
+    """The squared error of small errors, the absolute one of large; see `functional.huber_loss`."""
+
+    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
+        self.reduction, self.delta = reduction, delta
+
+    def forward(self, input: Any, target: Any) -> Tensor:
+        """Compare what came out with what should have."""
+        return F.huber_loss(input, target, self.reduction, self.delta)
+
+
+class KLDivLoss(Module):
+    """How far log-probabilities are from probabilities; see `functional.kl_div`."""
+
+    def __init__(self, reduction: str = "mean", log_target: bool = False) -> None:
+        self.reduction, self.log_target = reduction, log_target
+
+    def forward(self, input: Any, target: Any) -> Tensor:
+        """Compare log-probabilities with probabilities."""
+        return F.kl_div(input, target, self.reduction, self.log_target)
+
+
+class NLLLoss(Module):
+    """-log p of the right class, from log-probabilities; see `functional.nll_loss`."""
+
+    def __init__(
+        self, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean"
+    ) -> None:
+        self.weight, self.ignore_index, self.reduction = weight, ignore_index, reduction
+
+    def forward(self, input: Any, target: Any) -> Tensor:
+        """Compare log-probabilities with labels."""
+        return F.nll_loss(input, target, self.weight, self.ignore_index, self.reduction)
 
 
 class BCELoss(Module):

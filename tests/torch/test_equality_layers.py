@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as TF
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from test_equality import SEEDS, close, equal, normal
+from test_equality import SEEDS, SHAPES, classification, close, equal, normal
 
-from dlcourse import Tensor, nn
+from dlcourse import Tensor, nn, optim
 from dlcourse import functional as F
 
 torch.set_num_threads(1)  # two wait for each other where something else runs
@@ -190,3 +190,125 @@ def test_other_norms(data, affine, seed):
             fill(ours, theirs, rng)
         images = rng.normal(size=(shape[0], channels, *shape[2:]))
         compare(ours, theirs, images.astype(dtype))
+
+
+ACTIVATIONS = {
+    "leaky_relu": (lambda F, x, a: F.leaky_relu(x, a)),
+    "elu": (lambda F, x, a: F.elu(x, a)),
+    "silu": (lambda F, x, a: F.silu(x)),
+    "gelu": (lambda F, x, a: F.gelu(x)),
+    "gelu tanh": (lambda F, x, a: F.gelu(x, approximate="tanh")),
+    "softplus": (lambda F, x, a: F.softplus(x, a + 0.1, 5 * a)),
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@given(shape=SHAPES, scale=st.sampled_from([1e-3, 1, 30]), a=st.floats(0, 2), seed=SEEDS)
+def test_activations(name, shape, scale, a, seed):
+    x = normal(seed, *shape) * scale
+    x.flat[0] = 0
+    # at the jump of softplus, rounding decides on which side an element lies
+    assume(name != "softplus" or np.abs(x * (a + 0.1) - 5 * a).min() > 1e-3)
+    equal(lambda x: ACTIVATIONS[name](F, x, a), lambda x: ACTIVATIONS[name](TF, x, a), x)
+
+
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
+@given(shape=SHAPES, reduction=st.sampled_from(["mean", "sum", "none"]), seed=SEEDS)
+def test_losses(shape, reduction, seed):
+    x, t = normal(seed, *shape), normal(seed + 1, *shape)
+    p = np.random.default_rng(seed).uniform(0.01, 1, shape)
+    delta = 0.1 + seed % 20 / 10
+    pairs = [
+        (F.l1_loss, TF.l1_loss, {}, t),
+        (F.huber_loss, TF.huber_loss, {"delta": delta}, t),
+        (F.kl_div, TF.kl_div, {}, p),
+        (F.kl_div, TF.kl_div, {"log_target": True}, t),
+    ]
+    for ours, theirs, options, target in pairs:
+        options["reduction"] = reduction
+        equal(
+            lambda x, t, f=ours, o=options: f(x, t, **o),
+            lambda x, t, f=theirs, o=options: f(x, t, **o),
+            x,
+            target,
+        )
+    equal(
+        lambda x, t: F.kl_div(x, t, "batchmean"),
+        lambda x, t: TF.kl_div(x, t, reduction="batchmean"),
+        x,
+        p,
+    )
+
+
+@given(case=classification())
+def test_nll_loss(case):
+    z, labels, _, weight, options = case
+    del options["label_smoothing"]
+    assume((labels != options.get("ignore_index")).any())
+
+    def theirs(x):
+        w = None if weight is None else torch.tensor(weight, dtype=x.dtype)
+        return TF.nll_loss(x, torch.tensor(labels), w, **options)
+
+    equal(lambda x: F.nll_loss(x, labels, weight, **options), theirs, z)
+
+
+@given(
+    v=st.sampled_from([1, 5, 128, 129, 300]),
+    shape=SHAPES,
+    padding=st.none() | st.just(-1) | st.just(0),
+    seed=SEEDS,
+)
+def test_embedding(v, shape, padding, seed):
+    symbols = np.random.default_rng(seed).integers(0, v, shape)
+    equal(
+        lambda w: F.embedding(symbols, w, padding),
+        lambda w: TF.embedding(torch.tensor(symbols), w, padding),
+        normal(seed, v, 3),
+    )
+
+
+CNN = (
+    lambda nn, **rng: nn.Conv2d(1, 4, 3, padding=1, **rng),
+    lambda nn, **_: nn.BatchNorm2d(4),
+    lambda nn, **_: nn.GELU(),
+    lambda nn, **_: nn.MaxPool2d(2),
+    lambda nn, **rng: nn.Conv2d(4, 6, 3, 2, 1, **rng),
+    lambda nn, **_: nn.GroupNorm(2, 6),
+    lambda nn, **_: nn.LeakyReLU(0.1),
+    lambda nn, **rng: nn.ConvTranspose2d(6, 5, 2, 2, **rng),
+    lambda nn, **_: nn.SiLU(),
+    lambda nn, **_: nn.AdaptiveAvgPool2d(2),
+    lambda nn, **_: nn.Flatten(),
+    lambda nn, **_: nn.LayerNorm(20),
+    lambda nn, **rng: nn.Linear(20, 3, **rng),
+)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-9), (np.float32, 1e-3)])
+def test_100_steps_of_a_convolutional_network(dtype, tolerance):
+    rng = np.random.default_rng(0)
+    ours = nn.Sequential(*(layer(nn, rng=rng) for layer in CNN))
+    theirs = torch.nn.Sequential(*(layer(torch.nn) for layer in CNN))
+    theirs.load_state_dict({k: torch.from_numpy(v) for k, v in ours.state_dict().items()})
+    if dtype == np.float64:
+        ours.double()
+        theirs.double()
+    a = optim.Adam(ours.parameters(), lr=0.01)
+    b = torch.optim.Adam(theirs.parameters(), lr=0.01)
+    for _ in range(100):
+        x, y = rng.normal(size=(16, 1, 8, 8)).astype(dtype), rng.integers(0, 3, 16)
+        a.zero_grad()
+        loss = F.cross_entropy(ours(x), y)
+        loss.backward()
+        a.step()
+        b.zero_grad()
+        expected = TF.cross_entropy(theirs(torch.from_numpy(x)), torch.from_numpy(y))
+        expected.backward()
+        b.step()
+        assert abs(loss.item() - expected.item()) <= tolerance
+    back = {k: v.numpy() for k, v in theirs.state_dict().items()}
+    assert list(back) == list(ours.state_dict())
+    ours.load_state_dict(back)
+    out, expected = ours.eval()(x), theirs.eval()(torch.from_numpy(x))
+    np.testing.assert_allclose(out.data, expected.detach().numpy(), rtol=tolerance, atol=tolerance)

@@ -1,0 +1,48 @@
+"""Dropout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dlcourse.tensor import Tensor, as_tensor, record
+
+__all__ = ["dropout"]
+
+
+def dropout(input: Any, p: float = 0.5, training: bool = True, rng: Any = None) -> Tensor:
+    """Set each element to 0 with probability ``p``, and scale the others by 1 / (1 - p).
+
+    Parameters
+    ----------
+    input : Tensor or array
+        Any shape.
+    p : float, from 0 to 1
+        The share that is dropped; the scale keeps the expected value.
+    training : bool
+        If False the input is returned as it is.
+    rng : int, Generator or None
+        Where the numbers come from; a seed drops the same elements every time.
+
+    Returns
+    -------
+    Tensor, in the shape of ``input``
+
+    Raises
+    ------
+    ValueError
+        If ``p`` is no probability.
+
+    References
+    ----------
+    Srivastava et al. (2014), https://jmlr.org/papers/v15/srivastava14a.html.
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout got p={p}: it must lie between 0 and 1")
+    x = as_tensor(input)
+    if not training or p == 0:
+        return x
+    kept = np.random.default_rng(rng).random(x.shape, np.float32) >= p
+    mask = kept * x.dtype.type(1 / (1 - p) if p < 1 else 0)
+    return record(x.data * mask, (x,), lambda g: (g * mask,))

@@ -1,0 +1,38 @@
+"""Dropout as a layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dlcourse import functional as F
+from dlcourse.nn.module import Module
+from dlcourse.tensor import Tensor
+
+__all__ = ["Dropout"]
+
+
+class Dropout(Module):
+    """Drop elements at random in training, none in use; see `functional.dropout`.
+
+    Parameters
+    ----------
+    p : float, from 0 to 1
+        The share that is dropped.
+    rng : int, Generator or None
+        Where the numbers come from; each call draws new ones.
+    """
+
+    def __init__(self, p: float = 0.5, *, rng: Any = None) -> None:
+        if not 0 <= p <= 1:
+            raise ValueError(f"Dropout got p={p}: it must lie between 0 and 1")
+        self.p, self.rng = p, np.random.default_rng(rng)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply `functional.dropout`."""
+        return F.dropout(input, self.p, self.training, self.rng)
+
+    def extra_repr(self) -> str:
+        """Return the share that is dropped."""
+        return f"p={self.p}"
