@@ -227,6 +227,17 @@ def test_names_shapes_and_starting_values():
     )
 
 
+def test_dropout_between_layers_in_training_only():
+    layer = nn.GRU(3, 64, num_layers=2, dropout=0.5, rng=0)
+    x = np.ones((2, 3, 3), np.float32)
+    first, second = layer(x)[0].data, layer(x)[0].data
+    assert (first != second).any()
+    layer.eval()
+    np.testing.assert_array_equal(layer(x)[0].data, layer(x)[0].data)
+    one = nn.GRU(3, 64, dropout=0.5, rng=0)  # nothing lies above the only layer
+    np.testing.assert_array_equal(one(x)[0].data, one(x)[0].data)
+
+
 def test_frozen_recurrent_weights_get_no_gradient():
     layer = nn.LSTM(2, 3, rng=0)
     layer.weight_hh_l0.requires_grad = False

@@ -16,6 +16,7 @@ from dlcourse.functional.activations import (
     softplus,
     tanh,
 )
+from dlcourse.functional.attention import attention_weights, scaled_dot_product_attention
 from dlcourse.functional.convolution import conv1d, conv2d, conv_transpose2d
 from dlcourse.functional.dropout import dropout
 from dlcourse.functional.embedding import embedding
@@ -46,6 +47,7 @@ from dlcourse.functional.shape import pad
 
 __all__ = [
     "adaptive_avg_pool2d",
+    "attention_weights",
     "avg_pool2d",
     "batch_norm",
     "binary_cross_entropy",
@@ -79,6 +81,7 @@ __all__ = [
     "rms_norm",
     "rnn",
     "rnn_cell",
+    "scaled_dot_product_attention",
     "sigmoid",
     "silu",
     "softmax",

@@ -12,6 +12,11 @@ from dlcourse.nn.activations import (
     Softplus,
     Tanh,
 )
+from dlcourse.nn.attention import (
+    MultiheadAttention,
+    TransformerDecoderLayer,
+    TransformerEncoderLayer,
+)
 from dlcourse.nn.convolution import Conv1d, Conv2d, ConvTranspose2d
 from dlcourse.nn.dropout import Dropout
 from dlcourse.nn.embedding import Embedding
@@ -65,6 +70,7 @@ __all__ = [
     "MaxPool2d",
     "Module",
     "ModuleList",
+    "MultiheadAttention",
     "NLLLoss",
     "Parameter",
     "RMSNorm",
@@ -76,4 +82,6 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
+    "TransformerDecoderLayer",
+    "TransformerEncoderLayer",
 ]

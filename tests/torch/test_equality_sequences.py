@@ -35,36 +35,44 @@ def joined(outputs, cat):
 
 
 def equal_modules(ours, theirs, inputs, seed, run_ours, run_theirs):
-    """Compare ``run(module, *inputs)`` with the same random parameters in both modules.
-
-    Inputs and parameters are pieces of one vector, so that the error of a gradient is measured by
-    the size of all: a single number that is left over from large ones has few digits in float32.
-    """
+    """Compare ``run(module, *inputs)`` with the same random parameters in both modules."""
     state = theirs.state_dict()
     assert [(k, v.shape) for k, v in ours.state_dict().items()] == [
         (k, tuple(v.shape)) for k, v in state.items()
     ]
     arrays = [*inputs, *(0.5 * normal(seed + i, *v.shape) for i, v in enumerate(state.values()))]
+    n = len(inputs)
 
-    def pieces(vector):
-        ends = np.cumsum([a.size for a in arrays])
-        parts = [vector[e - a.size : e].reshape(a.shape) for e, a in zip(ends, arrays, strict=True)]
-        return parts[: len(inputs)], dict(zip(state, parts[len(inputs) :], strict=True))
-
-    def mine(vector):
-        inputs, parameters = pieces(vector)
+    def mine(*tensors):
         changed = copy.deepcopy(ours)
-        for name, value in parameters.items():
+        for name, value in zip(state, tensors[n:], strict=True):
             *path, last = name.split(".")
             setattr(functools.reduce(getattr, path, changed), last, value)
-        return joined(run_ours(changed, *inputs), cat)
+        return joined(run_ours(changed, *tensors[:n]), cat)
 
-    def other(vector):
-        inputs, parameters = pieces(vector)
-        replaced = {f"module.{k}": v for k, v in parameters.items()}
-        return torch.func.functional_call(Run(theirs, run_theirs), replaced, tuple(inputs))
+    def other(*tensors):
+        replaced = {f"module.{k}": v for k, v in zip(state, tensors[n:], strict=True)}
+        return torch.func.functional_call(Run(theirs, run_theirs), replaced, tensors[:n])
 
-    equal(mine, other, np.concatenate([a.reshape(-1) for a in arrays]))
+    equal_jointly(mine, other, *arrays)
+
+
+def equal_jointly(ours, theirs, *arrays):
+    """Compare as `equal` does, with all arrays as pieces of one vector.
+
+    The error of a gradient is then measured by the size of all: one that is 0, or a single number
+    that is left over from large ones, has few digits of its own in float32.
+    """
+    ends = np.cumsum([a.size for a in arrays])
+
+    def apart(f):
+        def of_vector(vector):
+            pieces = zip(ends, arrays, strict=True)
+            return f(*(vector[end - a.size : end].reshape(a.shape) for end, a in pieces))
+
+        return of_vector
+
+    equal(apart(ours), apart(theirs), np.concatenate([a.reshape(-1) for a in arrays]))
 
 
 class Run(torch.nn.Module):
@@ -190,3 +198,125 @@ def test_hooks(shape, seed):
         return y * x
 
     equal(hooked, hooked, normal(seed, *shape))
+
+
+@st.composite
+def masked(draw, L, S, numbers=True):
+    """A mask of booleans or numbers (None: without), and whether it is causal."""
+    kind = draw(st.sampled_from(["none", "booleans", "numbers", "-inf"][: 4 if numbers else 2]))
+    seed = draw(SEEDS)
+    lead = draw(st.sampled_from([(), (1,), (2, 1), (1, 3), (2, 3)]))
+    if kind == "none":
+        return None
+    allowed = np.random.default_rng(seed).random((*lead, L, S)) < draw(st.sampled_from([0.3, 0.8]))
+    if kind == "booleans":
+        return allowed
+    return np.where(allowed, 0, -np.inf) if kind == "-inf" else normal(seed, *lead, L, S)
+
+
+@given(data=st.data(), sizes=st.tuples(*[st.integers(1, 5)] * 4), seed=SEEDS)
+def test_attention(data, sizes, seed):
+    L, S, E, V = sizes
+    size = data.draw(st.sampled_from([1.0, 15.0]))  # scores beyond what exp takes as they are
+    arrays = [size * normal(seed, 2, 3, L, E), normal(seed + 1, 2, 3, S, E)]
+    arrays.append(normal(seed + 2, 2, 3, S, V))
+    mask = data.draw(masked(L, S))
+    options = {"is_causal": mask is None and data.draw(st.booleans())}
+    options["scale"] = data.draw(st.sampled_from([None, 0.3]))
+
+    def as_(mask, like):
+        return None if mask is None else mask if mask.dtype == bool else mask.astype(like)
+
+    def ours(q, k, v):
+        return F.scaled_dot_product_attention(q, k, v, as_(mask, q.dtype), **options)
+
+    def theirs(q, k, v):
+        given = None if mask is None else torch.tensor(mask)
+        given = given.to(q.dtype) if mask is not None and mask.dtype != bool else given
+        return TF.scaled_dot_product_attention(q, k, v, given, **options)
+
+    equal_jointly(ours, theirs, *arrays)
+    if mask is not None and mask.dtype != bool and np.isfinite(mask).all():
+        attention = F.scaled_dot_product_attention, TF.scaled_dot_product_attention
+        equal_jointly(*attention, *arrays, mask)
+
+
+@given(data=st.data(), sizes=st.tuples(*[st.integers(1, 4)] * 5), seed=SEEDS)
+def test_multihead_attention(data, sizes, seed):
+    L, S, N, heads, width = sizes
+    E = heads * width
+    flags = data.draw(st.tuples(*[st.booleans()] * 5))
+    batch_first, bias, need_weights, average, own = flags
+    own = own or data.draw(st.booleans())
+    S = L if own else S
+    options = {"bias": bias, "batch_first": batch_first}
+    if not own and data.draw(st.booleans()):
+        options |= {"kdim": data.draw(st.integers(1, 5)), "vdim": data.draw(st.integers(1, 5))}
+    ours, theirs = (m.MultiheadAttention(E, heads, **options) for m in (nn, torch.nn))
+    rng = np.random.default_rng(seed)
+    mask = rng.random((N * heads, L, S) if data.draw(st.booleans()) else (L, S)) < 0.3
+    padding = rng.random((N, S)) < 0.3
+    mask[..., 0] = padding[..., 0] = False  # each query may read something: torch gives NaN else
+    mask = mask if data.draw(st.booleans()) else None
+    padding = padding if data.draw(st.booleans()) else None
+
+    def run(convert):
+        def attend(module, query, *others):
+            key, value = others or (query, query)
+            given = [None if m is None else convert(m) for m in (padding, mask)]
+            return module(query, key, value, given[0], need_weights, given[1], average)
+
+        return attend
+
+    def shape(n, features):
+        return (N, n, features) if batch_first else (n, N, features)
+
+    shapes = [shape(L, E)]
+    if not own:
+        shapes += [shape(S, options.get("kdim", E)), shape(S, options.get("vdim", E))]
+    inputs = [normal(seed - 1 - i, *shape) for i, shape in enumerate(shapes)]
+    equal_modules(ours, theirs, inputs, seed, run(np.asarray), run(torch.tensor))
+
+
+@pytest.mark.parametrize("kind", ["TransformerEncoderLayer", "TransformerDecoderLayer"])
+@given(data=st.data(), sizes=st.tuples(*[st.integers(1, 4)] * 5), seed=SEEDS)
+def test_transformer_layers(kind, data, sizes, seed):
+    L, S, N, heads, width = sizes
+    E, decoder = heads * width, kind.endswith("DecoderLayer")
+    batch_first, norm_first, bias, causal, padded = data.draw(st.tuples(*[st.booleans()] * 5))
+    options = {
+        "dim_feedforward": data.draw(st.integers(1, 5)),
+        "dropout": 0.0,
+        "activation": data.draw(st.sampled_from(["relu", "gelu"])),
+        "batch_first": batch_first,
+        "norm_first": norm_first,
+        "bias": bias,
+        "layer_norm_eps": 0.1,  # one feature alone has no variance: 1 / √eps then multiplies errors
+    }
+    ours, theirs = (getattr(m, kind)(E, heads, **options) for m in (nn, torch.nn))
+    rng = np.random.default_rng(seed)
+    padding = rng.random((N, L)) < 0.3 * padded
+    padding[:, 0] = False
+    forbidden = ~np.tri(L, dtype=bool)
+
+    def run(convert):
+        def read(module, x, *memory):
+            names = (
+                ("tgt_mask", "tgt_key_padding_mask")
+                if decoder
+                else (
+                    "src_mask",
+                    "src_key_padding_mask",
+                )
+            )
+            masks = convert(forbidden) if causal else None, convert(padding) if padded else None
+            return module(x, *memory, **dict(zip(names, masks, strict=True)))
+
+        return read
+
+    def shape(n):
+        return (N, n, E) if batch_first else (n, N, E)
+
+    shapes = [shape(L), shape(S)][: 1 + decoder]
+    inputs = [normal(seed - 1 - i, *shape) for i, shape in enumerate(shapes)]
+    equal_modules(ours, theirs, inputs, seed, run(np.asarray), run(torch.tensor))
