@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.tensor import Tensor, _unbroadcast, as_tensor, record
+from dlcourse.tensor import Tensor, as_tensor, record, unbroadcast
 
 __all__ = ["attention_weights", "scaled_dot_product_attention"]
 
@@ -84,7 +84,7 @@ def scaled_dot_product_attention(
         ds -= np.vecdot(g, out)[..., None, :]
         ds *= P
         dq, dk, *dmask = _of_scores(ds, q, k, mask, scale)
-        return (dq, dk, _unbroadcast(dv, v), *dmask)
+        return (dq, dk, unbroadcast(dv, v), *dmask)
 
     return record(out, (q, k, v) if mask is None else (q, k, v, mask), backward)
 
@@ -162,9 +162,9 @@ def _of_scores(
         product = _product(rows, other.data, own.data) if own.requires_grad else None
         if product is not None:
             product *= scale
-        gradients.append(_unbroadcast(product, own))
+        gradients.append(unbroadcast(product, own))
     if mask is not None:
-        gradients.append(_unbroadcast(ds.swapaxes(-1, -2), mask))
+        gradients.append(unbroadcast(ds.swapaxes(-1, -2), mask))
     return tuple(gradients)
 
 

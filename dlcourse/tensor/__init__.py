@@ -9,7 +9,6 @@ from dlcourse.tensor.core import (
     record,
     unbroadcast,
 )
-from dlcourse.tensor.core import unbroadcast as _unbroadcast  # noqa: F401
 from dlcourse.tensor.joining import cat, einsum, stack, where
 
 __all__ = [
