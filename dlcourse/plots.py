@@ -84,7 +84,7 @@ def points(
         raise ValueError(
             f"points got {len(x)} points in x but {len(y)} classes in y; it needs one for each"
         )
-    classes = range(len(names) if names else int(y.max(initial=-1)) + 1)
+    classes = range(int(y.max(initial=-1)) + 1 if names is None else len(names))
     drawn = [
         ax.scatter(
             *x[y == k].T,
@@ -96,7 +96,7 @@ def points(
         )
         for k in classes
     ]
-    if names:
+    if names is not None:
         ax.legend(drawn, names)
     return drawn
 
@@ -425,15 +425,19 @@ def show(fig: Figure, alt: str) -> None:
 
     import matplotlib.pyplot as plt
     from IPython.display import display
+    from PIL import Image
 
     if not alt.strip():
         raise ValueError(
             "show(fig, alt) needs a sentence that says what is seen, "
             "such as 'A line that falls from 2 to 0.'"
         )
-    picture = io.BytesIO()
-    fig.savefig(picture, format="png", dpi=100, metadata={"Software": None})
+    drawn, picture = io.BytesIO(), io.BytesIO()
+    fig.savefig(drawn, format="png", dpi=100, facecolor="white")
     plt.close(fig)
+    # 256 colours are enough for a chart, and make the notebook less than half as large
+    image = Image.open(drawn).convert("RGB")
+    image.quantize(256, dither=Image.Dither.NONE).save(picture, "PNG", optimize=True)
     data = {"image/png": base64.b64encode(picture.getvalue()).decode(), "text/plain": alt}
     display(data, raw=True, metadata={"image/png": {"alt": alt}})
 

@@ -34,7 +34,7 @@ def test_style_is_opaque_legible_and_known_to_matplotlib():
 
 
 def test_points_differ_in_colour_and_marker(ax):
-    drawn = plots.points(ax, X, Y, names=["a", "b", "c"])
+    drawn = plots.points(ax, X, Y, names=np.array(["a", "b", "c"]))
     assert [len(d.get_offsets()) for d in drawn] == [2, 2, 1]
     assert np.array_equal(drawn[1].get_offsets(), X[Y == 1])
     assert len({tuple(d.get_facecolor()[0]) for d in drawn}) == 3
@@ -172,6 +172,7 @@ def test_show_displays_the_sentence_and_closes_the_figure(monkeypatch):
     assert options["metadata"]["image/png"]["alt"] == data["text/plain"]
     image = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
     assert image.convert("RGBA").getpixel((0, 0)) == (255, 255, 255, 255)
+    assert image.mode == "P"  # a palette: less than half as large
     assert not plt.fignum_exists(fig.number)
     with pytest.raises(ValueError, match="sentence"):
         plots.show(fig, " ")
