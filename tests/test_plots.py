@@ -3,7 +3,7 @@
 import base64
 import io
 
-import matplotlib
+import matplotlib.style
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
