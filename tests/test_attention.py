@@ -119,6 +119,9 @@ def test_huge_scores_in_float32_stay_finite():
     assert out.dtype == q.grad.dtype == np.float32
     np.testing.assert_array_equal(out.data[0], k.data[0])  # reads only itself
     assert np.isfinite(q.grad).all()
+    rising = Tensor(k.data * np.float32([[1], [1e2], [1e4]]))  # what comes is likest
+    out = F.scaled_dot_product_attention(q, rising, k, is_causal=True)
+    np.testing.assert_array_equal(out.data, k.data)  # yet only what was is read
     low = np.full((3, 3), -1e9, np.float32)  # the same for all keys: it changes nothing
     low = F.scaled_dot_product_attention(k, k, k, low)
     np.testing.assert_allclose(low.data, F.scaled_dot_product_attention(k, k, k).data)

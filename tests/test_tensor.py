@@ -520,8 +520,12 @@ def test_retain_grad_keeps_what_was_computed():
     np.testing.assert_array_equal(y.grad, [6, 6, 6])  # after the hooks, as in PyTorch
     np.testing.assert_allclose(x.grad, 12 * x.data)
     assert z.grad is None
-    y.grad[:] = 0  # its own memory
-    np.testing.assert_allclose(x.grad, 12 * x.data)
+    x.zero_grad()
+    y = x + 1  # hands its gradient on as it is
+    y.retain_grad()
+    (y * 3).sum().backward()
+    y.grad[:] = 0
+    np.testing.assert_array_equal(x.grad, [3, 3, 3])
 
 
 @pytest.mark.parametrize(

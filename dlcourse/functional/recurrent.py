@@ -135,8 +135,9 @@ def lstm(
     S. Hochreiter and J. Schmidhuber, Long short-term memory, 1997, doi:10.1162/neco.1997.9.8.1735;
     the forget gate: F. Gers et al., 2000, doi:10.1162/089976600300015015.
     """
+    h0, c0 = (None, None) if hx is None else hx
     parents = x, *parameters, h0, c0 = _prepare(
-        "LSTM", 4, input, weight_ih, weight_hh, bias_ih, bias_hh, *hx or (None, None)
+        "LSTM", 4, input, weight_ih, weight_hh, bias_ih, bias_hh, h0, c0
     )
     # σ(z) = ½ tanh(½ z) + ½: one tanh serves all gates; the inner ½ is folded into the weights
     half = np.array([0.5, 0.5, 1, 0.5], x.dtype).reshape(4, 1, 1)
