@@ -190,6 +190,18 @@ def test_padding_is_never_read(kind):
     assert (results[0][1][0, 2:] == 0).all()
 
 
+def test_steps_that_no_sequence_has_are_not_taken():
+    layer = nn.RNN(1, 2, nonlinearity="relu", rng=0)
+    for p in layer.parameters():
+        p.data[...] = 3.0  # after 100 steps more than float32 can hold
+    x = np.ones((100, 2, 1), np.float32)
+    output, final = layer(x, lengths=[3, 2])
+    (output.sum() + final.sum()).backward()
+    assert output.shape == (100, 2, 2)
+    assert (output.data[3:] == 0).all()
+    assert all(np.isfinite(p.grad).all() for p in layer.parameters())
+
+
 def test_batch_first_and_a_single_sequence_are_the_same_numbers():
     x = leaf(5, 2, 3)
     for kind, layer in LAYERS.items():

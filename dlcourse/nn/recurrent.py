@@ -91,7 +91,8 @@ class Recurrent(Module):
         lengths : sequence of int, shape (B,), optional
             How many steps of each sequence are its own, where short ones are padded at the end.
             What follows is not read, and gives outputs of 0: the same as PyTorch's
-            ``pack_padded_sequence(…, enforce_sorted=False)`` and ``pad_packed_sequence``.
+            ``pack_padded_sequence(…, enforce_sorted=False)`` and
+            ``pad_packed_sequence(…, total_length=T)``.
 
         Returns
         -------
@@ -115,11 +116,12 @@ class Recurrent(Module):
         last: Any = -1
         if lengths is not None:
             lengths = self._check_lengths(lengths, x)
-            last = lengths - 1, np.arange(len(lengths))
-            x = F.zero_padding(x, lengths)
+            last, steps = (lengths - 1, np.arange(len(lengths))), len(x)
+            x = F.zero_padding(x[: lengths.max()], lengths)
         output, final = self._layers(x, initial, lengths, last)
         if lengths is not None:
             output = F.zero_padding(output, lengths)
+            output = F.pad(output, (0, 0, 0, 0, 0, steps - len(output)))
         if single:
             output, final = output.squeeze(1), [s.squeeze(1) for s in final]
         elif self.batch_first:
