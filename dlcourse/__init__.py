@@ -5,7 +5,8 @@ Pictures and controls are in `dlcourse.plots` and `dlcourse.live`; they alone lo
 ipywidgets, so import them by name.
 """
 
-from dlcourse import data, functional, gradcheck, init, nn, optim, tensor, train
+from dlcourse import data, functional, gradcheck, init, models, nn, optim, tensor, train
+from dlcourse.summary import summary
 from dlcourse.tensor import Tensor, cat, einsum, no_grad, stack, where
 
 __all__ = [
@@ -16,10 +17,12 @@ __all__ = [
     "functional",
     "gradcheck",
     "init",
+    "models",
     "nn",
     "no_grad",
     "optim",
     "stack",
+    "summary",
     "tensor",
     "train",
     "where",

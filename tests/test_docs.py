@@ -5,7 +5,7 @@ import importlib
 
 import pytest
 
-MODULES = ["tensor.core", "tensor.joining", "nn.module", "gradcheck", "optim.optimizers", "train.loop", "train.watch"]
+MODULES = ["models", "summary", "tensor.core", "tensor.joining", "nn.module", "gradcheck", "optim.optimizers", "train.loop", "train.watch"]
 
 
 @pytest.mark.parametrize("name", MODULES)

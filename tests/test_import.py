@@ -17,6 +17,7 @@ LEVEL = {
     "optim": 2,
     "gradcheck": 2,
     "models": 3,
+    "summary": 3,
     "train": 3,
     "exercises": 4,
 }

@@ -1,0 +1,170 @@
+"""What a model is made of: layers, shapes, parameters and the arithmetic of a forward pass."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from dlcourse import nn
+from dlcourse.models import CausalSelfAttention
+from dlcourse.tensor import Tensor, as_tensor, no_grad
+
+__all__ = ["LayerSummary", "Summary", "summary"]
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """One layer of a `Summary`.
+
+    Attributes
+    ----------
+    name, kind : str
+        Where it stands in the model, such as ``h.0.attn``, and its class.
+    shape : tuple of int
+        Of its output.
+    parameters : int
+        Its own, without those of layers inside it and of layers named before.
+    flops : int
+        Multiplications and additions of its matrix products, for this input.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+    flops: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What `summary` found; shown as a table.
+
+    Attributes
+    ----------
+    layers : list of LayerSummary
+        In the order in which they were called.
+    parameters, flops : int
+        Of all layers together.
+    """
+
+    layers: list[LayerSummary]
+    parameters: int
+    flops: int
+
+    def __str__(self) -> str:
+        rows = [("layer", "kind", "output", "parameters", "FLOPs")]
+        rows += [
+            (s.name, s.kind, str(s.shape), f"{s.parameters:,}", f"{s.flops:,}") for s in self.layers
+        ]
+        rows += [("total", "", "", f"{self.parameters:,}", f"{self.flops:,}")]
+        widths = [max(len(row[i]) for row in rows) for i in range(5)]
+        return "\n".join(
+            "  ".join(
+                cell.rjust(w) if i > 2 else cell.ljust(w)
+                for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in rows
+        )
+
+    __repr__ = __str__
+
+
+def summary(model: nn.Module, *inputs: Any) -> Summary:
+    """Send an example through a model, and note what each layer does.
+
+    Parameters
+    ----------
+    model : Module
+        It is called once, in eval mode and without recording.
+    *inputs : Tensor or array
+        An example batch.
+
+    Returns
+    -------
+    Summary
+        A multiplication and an addition count as two FLOPs; only those of matrix products and
+        convolutions count, as in the literature. Training takes about three times as many.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> print(summary(nn.Sequential(nn.Linear(3, 4), nn.Tanh()), np.zeros((2, 3), np.float32)))
+    layer  kind    output  parameters  FLOPs
+    0      Linear  (2, 4)          16     48
+    1      Tanh    (2, 4)           0      0
+    total                          16     48
+    """
+    names = {id(module): name for name, module in model.named_modules()}
+    modes = [(module, module.training) for module in model.modules()]
+    layers: list[LayerSummary] = []
+    counted: set[int] = set()
+
+    def call(module: nn.Module, *args: Any, **options: Any) -> Any:
+        out = plain_call(module, *args, **options)
+        first = out if isinstance(out, Tensor) else out[0]
+        own = [p for p in vars(module).values() if isinstance(p, nn.Parameter)]
+        new = sum(p.data.size for p in own if id(p) not in counted)
+        counted.update(id(p) for p in own)
+        n = flops(module, as_tensor(args[0]).shape, first.shape) if args else 0
+        if id(module) in names and (own or n or not any(True for _ in module.children())):
+            name, kind = names[id(module)], type(module).__name__
+            layers.append(LayerSummary(name, kind, first.shape, new, n))
+        return out
+
+    plain_call = nn.Module.__call__
+    nn.Module.__call__ = call
+    try:
+        with no_grad():
+            model.eval()(*inputs)
+    finally:
+        nn.Module.__call__ = plain_call
+        for module, mode in modes:
+            module.training = mode
+    return Summary(
+        layers, sum(p.data.size for p in model.parameters()), sum(s.flops for s in layers)
+    )
+
+
+@functools.singledispatch
+def flops(module: nn.Module, input: tuple[int, ...], output: tuple[int, ...]) -> int:
+    """Return the FLOPs of a layer's own matrix products, from the shapes of input and output."""
+    return 0
+
+
+@flops.register
+def _(module: nn.Linear, input: tuple[int, ...], output: tuple[int, ...]) -> int:
+    return 2 * math.prod(output) * module.in_features
+
+
+@flops.register(nn.Conv1d)
+@flops.register(nn.Conv2d)
+def _(module: Any, input: tuple[int, ...], output: tuple[int, ...]) -> int:
+    return 2 * math.prod(output) * math.prod(module.weight.shape[1:])
+
+
+@flops.register
+def _(module: nn.ConvTranspose2d, input: tuple[int, ...], output: tuple[int, ...]) -> int:
+    return 2 * math.prod(input) * math.prod(module.weight.shape[1:])
+
+
+@flops.register(nn.RNN)
+@flops.register(nn.LSTM)
+@flops.register(nn.GRU)
+def _(module: Any, input: tuple[int, ...], output: tuple[int, ...]) -> int:
+    weights = sum(p.data.size for k, p in vars(module).items() if k.startswith("weight_"))
+    return 2 * weights * math.prod(input[:-1])
+
+
+@flops.register
+def _(module: CausalSelfAttention, input: tuple[int, ...], output: tuple[int, ...]) -> int:
+    B, T, C = input
+    return 2 * 2 * B * T * T * C  # queries times keys, weights times values
+
+
+@flops.register
+def _(module: nn.MultiheadAttention, input: tuple[int, ...], output: tuple[int, ...]) -> int:
+    places, width = math.prod(input[:-1]), input[-1]
+    T = input[1 if module.batch_first and len(input) == 3 else 0]
+    return 2 * places * (3 * width * width + 2 * T * width)  # of self-attention; out_proj counts
