@@ -67,6 +67,13 @@ def test_activation_of_huge_numbers(name):
     assert out.data[4] == 1e4
 
 
+def test_slopes_at_zero_are_pytorchs():
+    for function, slope in ((F.leaky_relu, 0.01), (lambda x: F.elu(x, 0.3), 0.3)):
+        x = Tensor(np.zeros(1), requires_grad=True)
+        function(x).backward()
+        assert x.grad == slope
+
+
 def test_erf_to_the_last_digits():
     x = np.concatenate([np.linspace(-7, 7, 10_001), 10.0 ** np.arange(-300, 1), [np.inf, -np.inf]])
     expected = np.array([math.erf(v) for v in x])

@@ -43,6 +43,7 @@ CASES = {
     "a kernel for each channel": ((2, 3, 4, 4), (3, 1, 3, 3), (1, 1), (1, 1), (1, 1), 3, (4, 4)),
     "1 by 1": ((2, 3, 3, 4), (5, 3, 1, 1), (1, 1), (0, 0), (1, 1), 1, (3, 4)),
     "padding beyond the kernel": ((1, 1, 2, 3), (1, 1, 2, 2), (2, 1), (4, 3), (1, 1), 1, (5, 8)),
+    "nothing but padding": ((1, 1, 5, 2), (1, 1, 1, 1), (13, 9), (4, 4), (1, 1), 1, (1, 2)),
     "the whole image": ((3, 2, 4, 3), (5, 2, 4, 3), (1, 1), (0, 0), (1, 1), 1, (1, 1)),
 }
 
@@ -68,8 +69,14 @@ def test_conv_transpose2d_is_the_gradient_of_conv2d(name):
     x_shape, w_shape, stride, padding, dilation, groups, size = CASES[name]
     y, w = leaf(x_shape[0], w_shape[0], *size), leaf(*w_shape)
     b = leaf(w_shape[1] * groups)
-    least = F.conv_transpose2d(y, w, b, stride, padding, 0, groups, dilation).shape
-    extra = tuple(n - m for n, m in zip(x_shape[2:], least[2:], strict=True))
+    extra = tuple(
+        x_shape[2 + i]
+        - (size[i] - 1) * stride[i]
+        + 2 * padding[i]
+        - dilation[i] * (w_shape[2 + i] - 1)
+        - 1
+        for i in range(2)
+    )
 
     def f(y, w, b):
         return F.conv_transpose2d(y, w, b, stride, padding, extra, groups, dilation)
@@ -106,6 +113,16 @@ def test_conv1d(options, groups):
         F.conv1d(x, w, b, groups=groups, **options).data, image.data[:, :, 0]
     )
     assert F.conv1d(x, leaf(2, 4, 4), padding="same").shape == (3, 2, 9)
+
+
+@pytest.mark.parametrize("function", [F.conv2d, F.conv_transpose2d])
+def test_gradients_that_nobody_needs_are_not_computed(function):
+    x, w, b = leaf(1, 2, 5, 5), leaf(2, 2, 3, 3), leaf(2)
+    for i in range(3):
+        given = [t if j == i else t.detach() for j, t in enumerate((x, w, b))]
+        out = function(*given)
+        gradients = out._backward(np.ones(out.shape))
+        assert [g is not None for g in gradients] == [j == i for j in range(3)]
 
 
 @pytest.mark.parametrize("function", [F.conv2d, F.conv_transpose2d])

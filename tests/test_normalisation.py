@@ -40,6 +40,7 @@ def test_batch_norm(shape, training):
     assert gradcheck(f, (x, w))
     assert gradcheck(f, x)
     assert gradcheck(f, (x.detach(), w.detach(), b))
+    assert gradcheck(lambda x, b: f(x, None, b), (x, b))
 
 
 def test_the_running_statistics_follow_the_batches():
@@ -119,6 +120,7 @@ def test_layer_norm_and_rms_norm(shape, rows):
     assert gradcheck(lambda x, w: F.layer_norm(x, rows, w, eps=0.1), (x, w))
     assert gradcheck(lambda x: F.layer_norm(x, rows), x)
     assert gradcheck(lambda b: F.layer_norm(x.detach(), rows, w.detach(), b), b)
+    assert gradcheck(lambda x, b: F.layer_norm(x, rows, None, b), (x, b))
     mean_square = (x.data**2).mean(axis=axes, keepdims=True)
     expected = x.data / np.sqrt(mean_square + np.finfo(float).eps)
     np.testing.assert_allclose(F.rms_norm(x, rows).data, expected, rtol=1e-10)

@@ -295,7 +295,9 @@ def _column_sums(rows: np.ndarray) -> np.ndarray:
 
 
 def _affine(normal: np.ndarray, scale: np.ndarray | None, shift: np.ndarray | None) -> np.ndarray:
-    out = normal.copy() if scale is None else normal * scale
+    if scale is None:
+        return normal if shift is None else normal + shift
+    out = normal * scale
     if shift is not None:
         out += shift
     return out

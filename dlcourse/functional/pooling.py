@@ -63,10 +63,11 @@ def max_pool2d(
     padded = _pad(as_rows(x.data), down, across, -np.inf)  # (H, C, W, N)
     columns, of_columns = _largest(padded, across, _ACROSS)  # (H, C, OW, N)
     best, of_rows = _largest(columns, down, _DOWN)  # (OH, C, OW, N)
+    before, between = padded.shape, columns.shape  # all that the way back needs of these two
 
     def backward(g):
-        g = _to_largest(as_rows(g), of_rows, columns.shape, down, _DOWN)
-        g = _to_largest(g, of_columns, padded.shape, across, _ACROSS)
+        g = _to_largest(as_rows(g), of_rows, between, down, _DOWN)
+        g = _to_largest(g, of_columns, before, across, _ACROSS)
         return (as_images(_unpad(g, down, across)),)
 
     return record(as_images(best), (x,), backward)
@@ -107,10 +108,11 @@ def avg_pool2d(
     out = sum(columns[at] for at in _taps(down, _DOWN))  # (OH, C, OW, N)
     share = 1 / _counted(down, count_include_pad)[:, None] / _counted(across, count_include_pad)
     share = share.astype(out.dtype)[:, None, :, None]  # (OH, 1, OW, 1)
+    before, between = padded.shape, columns.shape
 
     def backward(g):  # every element of a window has the same share in its mean
         g = as_rows(g) * share
-        rows, whole = np.zeros(columns.shape, g.dtype), np.zeros(padded.shape, g.dtype)
+        rows, whole = np.zeros(between, g.dtype), np.zeros(before, g.dtype)
         for at in _taps(down, _DOWN):
             rows[at] += g
         for at in _taps(across, _ACROSS):
@@ -195,11 +197,10 @@ def _to_largest(
     first, *others = _taps(axis, dim)
     if shape[dim] == axis.out * axis.kernel and axis.kernel == axis.stride:
         gx = np.empty(shape, g.dtype)  # the windows tile the input: each element is written once
-        gx[first] = g
         for at, beat in zip(reversed(others), reversed(beats), strict=True):
-            np.multiply(gx[first], beat, out=gx[at])
-            gx[first] -= gx[at]
-        return gx
+            np.multiply(g, beat, out=gx[at])
+            g = np.subtract(g, gx[at], out=gx[first])
+        return gx if others else g
     gx = np.zeros(shape, g.dtype)
     for at, beat in zip(reversed(others), reversed(beats), strict=True):
         won = g * beat
