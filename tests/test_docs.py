@@ -5,7 +5,17 @@ import importlib
 
 import pytest
 
-MODULES = ["models", "summary", "tensor.core", "tensor.joining", "nn.module", "gradcheck", "optim.optimizers", "train.loop", "train.watch"]
+MODULES = [
+    "models",
+    "summary",
+    "tensor.core",
+    "tensor.joining",
+    "nn.module",
+    "gradcheck",
+    "optim.optimizers",
+    "train.loop",
+    "train.watch",
+]
 
 
 @pytest.mark.parametrize("name", MODULES)
