@@ -217,6 +217,17 @@ def test_multihead_weights_of_each_head_and_masks_of_each_head():
     np.testing.assert_allclose(numbers[0].data, layer(x, x, x, attn_mask=mask)[0].data)
 
 
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_multihead_attention_to_nothing_gives_the_bias_alone(need_weights):
+    layer, x = multihead(batch_first=True), leaf(2, 3, 4)
+    padding = np.array([[1, 1, 1], [0, 0, 0]], bool)
+    out, _ = layer(x, x, x, padding, need_weights)
+    np.testing.assert_allclose(out.data[0], [layer.out_proj.bias.data] * 3)
+    out.sum().backward()
+    assert (x.grad[0] == 0).all()
+    assert np.isfinite(x.grad).all()
+
+
 def test_gradients_of_multihead_attention():
     layer = multihead(batch_first=True, kdim=3, vdim=2)
     padding = np.array([[0, 0, 1], [0, 0, 0]], bool)

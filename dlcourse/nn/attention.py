@@ -119,7 +119,8 @@ class MultiheadAttention(Module):
         Returns
         -------
         output : Tensor
-            In the shape of ``query``.
+            In the shape of ``query``. A query that may read nothing gets 0 from every head, with
+            and without weights (PyTorch gives NaN with them).
         weights : Tensor, shape (N, L, S) or (N, heads, L, S), or None
 
         Raises
