@@ -70,8 +70,7 @@ class DataLoader:
         self.shuffle = shuffle
         self.drop_last = drop_last
         self.rng = np.random.default_rng(rng)
-        self._before = self.rng.bit_generator.state  # of the order of the epoch under way
-        self._given = 0  # batches of that epoch that were handed out
+        self._left: np.ndarray | None = None  # rows of the epoch under way, still to be given
         self._resumed = False
 
     def __len__(self) -> int:
@@ -81,24 +80,26 @@ class DataLoader:
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, ...]]:
         """Go through one epoch; after `load_state_dict`, through what is left of it."""
-        first, self._resumed = (self._given, False) if self._resumed else (0, False)
-        n = len(self.arrays[0])
-        self._before = self.rng.bit_generator.state
-        order = self.rng.permutation(n) if self.shuffle else np.arange(n)
-        for i in range(first, len(self)):
-            self._given = i + 1
-            rows = order[i * self.batch_size : (i + 1) * self.batch_size]
+        if self._resumed and self._left is not None:
+            order = self._left
+        else:
+            n = len(self.arrays[0])
+            order = self.rng.permutation(n) if self.shuffle else np.arange(n)
+            order = order[: len(self) * self.batch_size]
+        self._resumed = False
+        for start in range(0, len(order), self.batch_size):
+            rows, self._left = np.split(order[start:], [self.batch_size])
             # Copies, also where a view would do: a batch changed in place leaves the data alone.
             yield tuple(a.take(rows, axis=0) for a in self.arrays)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the place in the epoch under way, and what its order was drawn from."""
-        return {"rng": self._before, "given": self._given}
+        """Return the generator's state, and which rows of the epoch under way are left."""
+        return {"rng": self.rng.bit_generator.state, "left": self._left}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there: the next iteration gives the batches that were left."""
         self.rng.bit_generator.state = state_dict["rng"]
-        self._given, self._resumed = state_dict["given"], True
+        self._left, self._resumed = state_dict["left"], True
 
 
 def _array(values: np.ndarray, i: int) -> np.ndarray:

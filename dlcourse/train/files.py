@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from dlcourse.nn import Module
 from dlcourse.train.loop import Step
 
 __all__ = ["load", "load_checkpoint", "save", "save_checkpoint"]
@@ -115,7 +116,7 @@ def save_checkpoint(path: str | os.PathLike, step: Step, **parts: Any) -> None:
         If a part has no ``state_dict``.
     """
     arrays: dict[str, Any] = {}
-    state = {name: _state_of(name, part).state_dict() for name, part in parts.items()}
+    state = {name: _state(name, part) for name, part in parts.items()}
     tree = _without_arrays({"step": dataclasses.asdict(step), **state}, "", arrays)
     save({**arrays, _TREE: np.array(json.dumps(tree))}, path)
 
@@ -152,20 +153,31 @@ def load_checkpoint(path: str | os.PathLike, **parts: Any) -> Step:
             "parts as save_checkpoint() did"
         )
     for name, part in parts.items():
-        _state_of(name, part).load_state_dict(state[name])
+        part.load_state_dict(state[name]["state"])
+        for generator, saved in zip(_generators(part), state[name]["generators"], strict=True):
+            generator.bit_generator.state = saved
     return Step(**state["step"])
 
 
 _TREE = "checkpoint.json"  # everything but the arrays, which it names by where they stand
 
 
-def _state_of(name: str, part: Any) -> Any:
+def _state(name: str, part: Any) -> dict[str, Any]:
     if not hasattr(part, "state_dict"):
         raise ValueError(
             f"a checkpoint got {name}={type(part).__name__}, which has no state_dict(): pass the "
             "model, the optimiser, the loader, the schedule themselves"
         )
-    return part
+    # dropout draws from generators, which a state dict, with PyTorch's keys, has no place for
+    generators = [generator.bit_generator.state for generator in _generators(part)]
+    return {"state": part.state_dict(), "generators": generators}
+
+
+def _generators(part: Any) -> list[np.random.Generator]:
+    values = (
+        (v for m in part.modules() for v in vars(m).values()) if isinstance(part, Module) else ()
+    )
+    return [v for v in values if isinstance(v, np.random.Generator)]
 
 
 def _without_arrays(tree: Any, name: str, arrays: dict[str, Any]) -> Any:
