@@ -33,36 +33,40 @@ def linear(input: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         If the last axis of ``input`` is not ``in_features``, or the dtypes differ.
     """
     x = as_tensor(input)
-    _check_linear(x, weight)
-    rows = x.data if x.ndim == 2 else x.data.reshape(-1, x.shape[-1])  # (N, in)
+    if x.shape[-1:] != weight.shape[1:] or x.dtype != weight.dtype:
+        raise ValueError(_misfit(x, weight))
+    n_in, n_out = x.shape[-1], len(weight.data)
+    rows = x.data if x.ndim == 2 else x.data.reshape(-1, n_in)  # (N, in)
     out = rows @ weight.data.T  # (N, out)
     if bias is not None:
         out += bias.data
 
     def backward(g):
-        g = g.reshape(out.shape)
+        g = g.reshape(-1, n_out)  # (N, out)
         gx = (g @ weight.data).reshape(x.shape) if x.requires_grad else None
         gw = g.T @ rows if weight.requires_grad else None
-        gb = g.sum(axis=0) if bias is not None and bias.requires_grad else None
-        return (gx, gw) if bias is None else (gx, gw, gb)
+        if bias is None:
+            return gx, gw
+        # the sum over rows, as a product with ones: quicker than sum(axis=0)
+        return gx, gw, np.ones(len(g), g.dtype) @ g if bias.requires_grad else None
 
     parents = (x, weight) if bias is None else (x, weight, bias)
-    return record(out.reshape(*x.shape[:-1], len(weight.data)), parents, backward)
+    return record(out if x.ndim == 2 else out.reshape(*x.shape[:-1], n_out), parents, backward)
 
 
-def _check_linear(x: Tensor, weight: Tensor) -> None:
+def _misfit(x: Tensor, weight: Tensor) -> str:
+    """Say what is wrong with an input, and how to mend it."""
     n_out, n_in = weight.shape
     name = f"Linear({n_in}, {n_out})"
-    if x.ndim == 0 or x.shape[-1] != n_in:
-        mend = f"its last axis must be {n_in}"
-        if x.ndim > 2 and int(np.prod(x.shape[1:])) == n_in:
-            mend += f"; flatten each example first, x.reshape({x.shape[0]}, -1)"
-        elif x.ndim == 1 and n_in == 1:
-            mend += "; give each example a row of its own, x.reshape(-1, 1)"
-        raise ValueError(f"{name} got x of shape {x.shape}: {mend}")
-    if x.dtype != weight.dtype:
-        raise ValueError(
+    if x.shape[-1:] == (n_in,):
+        mend = ", or the model, model.double()" if x.dtype == np.float64 else ""
+        return (
             f"{name} got x of {x.dtype}, but its weight is {weight.dtype}: convert the data, "
-            f"x.astype(np.{weight.dtype})"
-            + (", or the model, model.double()" if x.dtype == np.float64 else "")
+            f"x.astype(np.{weight.dtype}){mend}"
         )
+    mend = f"its last axis must be {n_in}"
+    if x.ndim > 2 and int(np.prod(x.shape[1:])) == n_in:
+        mend += f"; flatten each example first, x.reshape({x.shape[0]}, -1)"
+    elif x.ndim == 1 and n_in == 1:
+        mend += "; give each example a row of its own, x.reshape(-1, 1)"
+    return f"{name} got x of shape {x.shape}: {mend}"

@@ -60,7 +60,7 @@ class Module:
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Apply `forward` to the inputs; arrays among them become tensors."""
-        inputs = tuple(Tensor(x) if isinstance(x, np.ndarray) else x for x in inputs)
+        inputs = [Tensor(x) if isinstance(x, np.ndarray) else x for x in inputs]
         return self.forward(*inputs, **options)
 
     def children(self) -> Iterator[Module]:
