@@ -1,17 +1,13 @@
 """Every operation against PyTorch's numbers, frozen in a file, so that PyTorch is not needed."""
 
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import frozen_cases as cases
 import numpy as np
 import pytest
 
 import dlcourse
-
-FROZEN = Path(__file__).parent / "frozen"
-sys.path.insert(0, str(FROZEN))
-import cases  # noqa: E402
 
 DLCOURSE = SimpleNamespace(
     F=dlcourse.functional,
@@ -26,7 +22,7 @@ DLCOURSE = SimpleNamespace(
 
 @pytest.fixture(scope="module")
 def frozen():
-    with np.load(FROZEN / "torch.npz") as file:
+    with np.load(Path(__file__).with_name("frozen.npz")) as file:
         found = {}
         for key in file.files:
             name, what = key.split(": ")

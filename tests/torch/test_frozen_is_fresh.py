@@ -1,16 +1,14 @@
-"""The frozen numbers are PyTorch's; ``python tests/torch/test_frozen_is_fresh.py`` makes them."""
+"""The frozen numbers are PyTorch's. Running this file, with tests/ on PYTHONPATH, makes them."""
 
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import frozen_cases as cases
 import numpy as np
 import pytest
 import torch
 
-FROZEN = Path(__file__).parents[1] / "frozen"
-sys.path.insert(0, str(FROZEN))
-import cases  # noqa: E402
+FROZEN = Path(cases.__file__).with_name("frozen.npz")
 
 TORCH = SimpleNamespace(
     F=torch.nn.functional,
@@ -25,7 +23,7 @@ TORCH = SimpleNamespace(
 
 @pytest.mark.parametrize("name", [*cases.OPERATIONS, *cases.MODULES])
 def test_frozen_numbers(name):
-    with np.load(FROZEN / "torch.npz") as file:
+    with np.load(FROZEN) as file:
         expected = {k.split(": ")[1]: file[k] for k in file.files if k.startswith(f"{name}: ")}
     state = {k[6:]: torch.tensor(v) for k, v in expected.items() if k.startswith("state ")}
     found = cases.run(TORCH, name, state or None)
@@ -38,4 +36,4 @@ if __name__ == "__main__":
     torch.manual_seed(0)
     names = [*cases.OPERATIONS, *cases.MODULES]
     found = {f"{n}: {k}": v for n in names for k, v in cases.run(TORCH, n).items()}
-    np.savez_compressed(FROZEN / "torch.npz", **found)
+    np.savez_compressed(FROZEN, **found)
