@@ -1,8 +1,8 @@
-"""Run the README's example of the package."""
+"""Run one of the README's examples in Python: the first, or the second."""
 
 import re
+import sys
 from pathlib import Path
 
 readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-(example,) = re.findall(r"```python\n(.*?)```", readme, re.S)
-exec(example)
+exec(re.findall(r"```python\n(.*?)```", readme, re.S)[int(sys.argv[1]) - 1])
