@@ -1,5 +1,6 @@
 """The tape: every operation's gradient, and the cases that engines get wrong."""
 
+import array
 import copy
 import gc
 import tracemalloc
@@ -271,6 +272,32 @@ def test_no_grad_nests_decorates_and_survives_errors():
     assert (x * 2).requires_grad
 
 
+def test_no_grad_may_be_entered_again_inside_itself():
+    x, off = leaf(2), no_grad()
+    with off, off:
+        pass
+    assert (x * x).requires_grad
+
+
+def test_no_grad_holds_inside_a_generator_and_not_around_it():
+    x = leaf(2)
+
+    @no_grad()
+    def steps(n):
+        """Count."""
+        for _ in range(n):
+            yield x * 2
+        return "end"
+
+    generator = steps(2)
+    assert not next(generator).requires_grad
+    assert (x * 2).requires_grad
+    assert not next(generator).requires_grad
+    with pytest.raises(StopIteration, match="end"):
+        next(generator)
+    assert steps.__doc__ == "Count."
+
+
 def test_detach_stops_the_gradient_and_shares_memory():
     x = Tensor([2.0], requires_grad=True)
     y = x * 3
@@ -313,6 +340,36 @@ def test_operations_keep_the_dtype(dtype):
         assert x.grad.dtype == dtype
         assert x.grad.shape == x.shape
         assert isinstance(out.data, np.ndarray)
+
+
+@pytest.mark.parametrize("limit", [np.float64(0.5), 0.5, np.array(0.5, np.float32)])
+def test_clip_keeps_the_dtype_whatever_its_limits(limit):
+    x = Tensor([0.0, 1.0], requires_grad=True)
+    y = x.clip(-limit, limit)
+    y.sum().backward()
+    assert y.dtype == x.grad.dtype == np.float32
+    np.testing.assert_array_equal(x.grad, [1, 0])
+
+
+def test_the_first_power_has_memory_of_its_own():
+    x = leaf(3)
+    assert not np.shares_memory((x**1).data, x.data)
+
+
+def test_the_variance_takes_only_its_axis_by_place():
+    """In PyTorch the next would be `unbiased`; taken for `keepdim`, it would give other numbers."""
+    with pytest.raises(TypeError):
+        leaf(3, 4).var(0, False)
+    with pytest.raises(TypeError):
+        leaf(3, 4).std(0, False)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array, Tensor, lambda i: array.array("l", i)])
+def test_repeated_indices_of_any_kind_add_up(kind):
+    x = leaf(3)
+    index = kind(np.array([0, 0, 1]))
+    x[index if not isinstance(index, tuple) else (index,)].sum().backward()
+    np.testing.assert_array_equal(x.grad, [2, 1, 0])
 
 
 def test_float32_never_silently_meets_float64():
@@ -414,6 +471,25 @@ def test_comparisons_and_python_protocols():
         (lambda: leaf(1).var(), ValueError, "correction=0"),
         (lambda: leaf(2).clip(), ValueError, "min"),
         (lambda: cat([]), ValueError, "at least one"),
+        (lambda: cat([leaf(), leaf()]), ValueError, "stack"),
+        (lambda: cat([leaf(2, 3), leaf(2)], dim=1), ValueError, "all axes but 1"),
+        (lambda: cat([leaf(2, 3), leaf(2, 4)]), ValueError, r"\(2, 3\), \(2, 4\)"),
+        (lambda: cat([leaf(2), leaf(2)], dim=1), ValueError, "axis 1"),
+        (lambda: stack([leaf(2), leaf(3)]), ValueError, r"\(2,\), \(3,\)"),
+        (lambda: stack([leaf(2), leaf(2)], dim=3), ValueError, "axis 3"),
+        (
+            lambda: where([True, False], leaf(3), leaf(3)),
+            ValueError,
+            r"\(2,\) and values of \(3,\)",
+        ),
+        (lambda: leaf(2, 3).sum((0, -2)), ValueError, "only once"),
+        (lambda: leaf(2, 3).argmax(2), ValueError, "axis 2"),
+        (lambda: leaf(2, 3).transpose(0, 2), ValueError, "axis 2"),
+        (lambda: leaf(2, 3).permute(0), ValueError, "2 axes once"),
+        (lambda: leaf(2, 3).permute(1, -1), ValueError, "2 axes once"),
+        (lambda: leaf(2, 3).expand(3), ValueError, r"expand\(3\)"),
+        (lambda: leaf(2, 3).expand(2, 6), ValueError, "length 1"),
+        (lambda: Tensor(np.arange(3)) ** -1, ValueError, "negative power"),
         (lambda: len(leaf()), TypeError, "no length"),
     ],
 )

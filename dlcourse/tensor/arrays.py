@@ -46,7 +46,10 @@ def dims(dim: Dim, axis: Dim, ndim: int) -> int | tuple[int, ...] | None:
         return None
     if isinstance(dim, (int, np.integer)):
         return nth_axis(dim, ndim)
-    return tuple(nth_axis(d, ndim) for d in dim)
+    axes = tuple(nth_axis(d, ndim) for d in dim)
+    if len(set(axes)) < len(axes):
+        raise ValueError(f"axes {axes}: each may be named only once")
+    return axes
 
 
 def count(shape: tuple[int, ...], dim: int | tuple[int, ...] | None) -> int:
@@ -81,11 +84,12 @@ def flat(args: tuple) -> tuple[int, ...]:
 
 
 def index_part(part: Any) -> Any:
-    """Return a part of an index as numpy wants it: tensors and lists as arrays."""
+    """Return a part of an index as numpy wants it: tensors and all kinds of lists as arrays."""
     part = plain(part)
-    if isinstance(part, (list, tuple)):
-        part = np.asarray(part, dtype=int if len(part) == 0 else None)
-    return part
+    if part is None or part is ... or isinstance(part, (slice, int, np.integer, np.ndarray)):
+        return part
+    part = np.asarray(part)
+    return part if part.size else part.astype(int)
 
 
 def plain(x: Any) -> Any:

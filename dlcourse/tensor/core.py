@@ -9,6 +9,8 @@ are added up.
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
 import itertools
 import operator
 from collections.abc import Callable, Iterator, Sequence
@@ -58,12 +60,32 @@ class no_grad(contextlib.ContextDecorator):
     False
     """
 
+    def __init__(self) -> None:
+        self._before: list[bool] = []  # a stack: the same one may be entered again inside itself
+
     def __enter__(self) -> None:
-        self._before = _grad_enabled.get()
+        self._before.append(_grad_enabled.get())
         _grad_enabled.set(False)
 
     def __exit__(self, *exc: object) -> None:
-        _grad_enabled.set(self._before)
+        _grad_enabled.set(self._before.pop())
+
+    def __call__(self, func: Callable) -> Callable:
+        if not inspect.isgeneratorfunction(func):
+            return super().__call__(func)
+
+        @functools.wraps(func)
+        def steps(*args: Any, **options: Any) -> Iterator[Any]:
+            generator = func(*args, **options)
+            while True:
+                with no_grad():  # only while the generator runs, not while its caller does
+                    try:
+                        value = next(generator)
+                    except StopIteration as end:
+                        return end.value
+                yield value
+
+        return steps
 
     def _recreate_cm(self) -> no_grad:
         return no_grad()  # as a decorator: a fresh one per call, so that calls may nest
@@ -344,7 +366,14 @@ class Tensor:
 
     def __pow__(self, other: Any) -> Tensor:
         a, b = operands(self, other)
+        if a.data.dtype.kind in "iu" and b.data.dtype.kind == "i" and (b.data < 0).any():
+            raise ValueError(
+                f"{a.dtype} to a negative power is no whole number: convert the base first, "
+                "Tensor(x.data.astype(np.float32))"
+            )
         out = _elementwise(power, a, b)
+        if out is a.data:  # x ** 1, which must not change when x does
+            out = out.copy()
 
         def backward(g):
             ga = gb = None
@@ -484,15 +513,17 @@ class Tensor:
         if min is None and max is None:
             raise ValueError("clip() needs a min, a max or both")
 
+        low, high = (None if v is None else operands(self, v)[1].data for v in (min, max))
+
         def backward(g):
             inside = np.ones(self.shape, bool)
-            if min is not None:
-                inside &= self.data >= min
-            if max is not None:
-                inside &= self.data <= max
+            if low is not None:
+                inside &= self.data >= low
+            if high is not None:
+                inside &= self.data <= high
             return (g * inside,)
 
-        return record(np.clip(self.data, min, max), (self,), backward)
+        return record(np.clip(self.data, low, high), (self,), backward)
 
     # ---- reductions: dim (or numpy's word, axis) is None for all, an int or a tuple ------
 
@@ -516,7 +547,7 @@ class Tensor:
         return record(x.data.mean(axis=dim, keepdims=keepdim), (x,), backward)
 
     def var(
-        self, dim: Dim = None, keepdim: bool = False, *, correction: int = 1, axis: Dim = None
+        self, dim: Dim = None, *, correction: int = 1, keepdim: bool = False, axis: Dim = None
     ) -> Tensor:
         """Return the variance over ``dim``: squared deviations over (count - ``correction``)."""
         x, dim = _floating(self), dims(dim, axis, self.ndim)
@@ -529,7 +560,7 @@ class Tensor:
         return record((centred * centred).sum(axis=dim, keepdims=keepdim) / dof, (x,), backward)
 
     def std(
-        self, dim: Dim = None, keepdim: bool = False, *, correction: int = 1, axis: Dim = None
+        self, dim: Dim = None, *, correction: int = 1, keepdim: bool = False, axis: Dim = None
     ) -> Tensor:
         """Return the standard deviation over ``dim``; its slope is taken as 0 where it is 0."""
         x, dim = _floating(self), dims(dim, axis, self.ndim)
@@ -580,7 +611,7 @@ class Tensor:
 
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """Return where the largest element stands (without ``dim``: in the flattened tensor)."""
-        return Tensor(np.argmax(self.data, axis=dim, keepdims=keepdim))
+        return Tensor(np.argmax(self.data, axis=dims(dim, None, self.ndim), keepdims=keepdim))
 
     # ---- shape ---------------------------------------------------------------------------
 
@@ -623,11 +654,17 @@ class Tensor:
     def permute(self, *dims: int | Sequence[int]) -> Tensor:
         """Return the axes in the order ``dims``."""
         dims = tuple(nth_axis(d, self.ndim) for d in flat(dims))
+        if sorted(dims) != list(range(self.ndim)):
+            raise ValueError(
+                f"permute({', '.join(map(str, dims))}) of a tensor of shape {self.shape}: it must "
+                f"name each of the {self.ndim} axes once"
+            )
         back = tuple(np.argsort(dims))
         return record(self.data.transpose(dims), (self,), lambda g: (g.transpose(back),))
 
     def transpose(self, dim0: int, dim1: int) -> Tensor:
         """Return the tensor with two axes exchanged."""
+        dim0, dim1 = nth_axis(dim0, self.ndim), nth_axis(dim1, self.ndim)
         out = self.data.swapaxes(dim0, dim1)
         return record(out, (self,), lambda g: (g.swapaxes(dim0, dim1),))
 
@@ -651,8 +688,14 @@ class Tensor:
         """Return the tensor repeated along axes of length 1, without a copy; -1 keeps a length."""
         sizes = flat(sizes)
         own = (1,) * (len(sizes) - self.ndim) + self.shape
-        shape = tuple(n if s == -1 else s for s, n in zip(sizes, own, strict=True))
-        out = np.broadcast_to(self.data, shape)
+        shape = tuple(n if s == -1 else s for s, n in zip(sizes, own, strict=False))
+        try:
+            out = np.broadcast_to(self.data, shape)
+        except ValueError:
+            raise ValueError(
+                f"expand({', '.join(map(str, sizes))}) of a tensor of shape {self.shape}: "
+                "only axes of length 1 and new ones in front can become longer"
+            ) from None
         return record(out, (self,), lambda g: (unbroadcast(g, self),))
 
     def split(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.tensor.arrays import plain, sum_to
+from dlcourse.tensor.arrays import nth_axis, plain, sum_to
 from dlcourse.tensor.core import Tensor, as_tensor, operands, record, unbroadcast
 
 __all__ = ["cat", "einsum", "stack", "where"]
@@ -17,6 +17,7 @@ __all__ = ["cat", "einsum", "stack", "where"]
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Join tensors along an axis that they have; all others must be equal."""
     tensors = _alike("cat", tensors)
+    dim = _joined("cat", tensors, dim, new=False)
     ends = np.cumsum([t.shape[dim] for t in tensors])[:-1]
     out = np.concatenate([t.data for t in tensors], axis=dim)
     return record(out, tensors, lambda g: tuple(np.split(g, ends, axis=dim)))
@@ -25,6 +26,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Join tensors of one shape along a new axis."""
     tensors = _alike("stack", tensors)
+    dim = _joined("stack", tensors, dim, new=True)
     out = np.stack([t.data for t in tensors], axis=dim)
     return record(out, tensors, lambda g: tuple(np.moveaxis(g, dim, 0)))
 
@@ -94,7 +96,14 @@ def where(condition: Any, input: Any, other: Any) -> Tensor:
             unbroadcast(np.where(mask, 0, g), b) if b.requires_grad else None,
         )
 
-    return record(np.where(mask, a.data, b.data), (a, b), backward)
+    try:
+        out = np.where(mask, a.data, b.data)
+    except ValueError:
+        raise ValueError(
+            f"where() of a condition of shape {mask.shape} and values of {a.shape} and {b.shape}: "
+            "compared from the last axis backwards, lengths must be equal or 1"
+        ) from None
+    return record(out, (a, b), backward)
 
 
 def _alike(name: str, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -102,10 +111,24 @@ def _alike(name: str, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     kinds = sorted({str(t.dtype) for t in tensors})
     if len(kinds) != 1:
         raise ValueError(
-            f"{name}() got {len(tensors)} tensors of dtypes {', '.join(kinds) or 'none'}: "
-            "it needs at least one, and all of one dtype; convert with x.astype(np.float32)"
+            f"{name}() got {len(tensors)} tensors of dtypes {', '.join(kinds) or 'none'}: it needs "
+            "at least one, and all of one dtype; convert with Tensor(x.data.astype(np.float32))"
         )
     return tensors
+
+
+def _joined(name: str, tensors: tuple[Tensor, ...], dim: int, new: bool) -> int:
+    """Return the axis to join along, counted from the front; all shapes must fit."""
+    shapes = [t.shape for t in tensors]
+    if shapes[0] == () and not new:
+        raise ValueError(f"{name}() got tensors without axes: join single numbers with stack()")
+    dim = nth_axis(dim, len(shapes[0]) + new)
+    if len({(len(s), s if new else s[:dim] + s[dim + 1 :]) for s in shapes}) > 1:
+        raise ValueError(
+            f"{name}(dim={dim}) got shapes {', '.join(map(str, shapes))}: they must be equal"
+            + ("" if new else f" in all axes but {dim}")
+        )
+    return dim
 
 
 def _letters(equation: str, tensors: tuple[Tensor, ...]) -> tuple[list[str], str]:
