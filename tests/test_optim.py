@@ -192,6 +192,18 @@ def test_one_cycle_goes_up_and_down_and_the_momentum_the_other_way():
         lr_scheduler.OneCycleLR(optim.SGD([p]), 1.0, 10)
 
 
+@pytest.mark.parametrize(("total", "share"), [(10, 0.1), (1, 1.0), (1, 0.3), (4, 1.0)])
+def test_one_cycle_may_begin_or_end_at_its_peak(total, share):
+    optimizer = optim.Adam([other(1)])
+    schedule = lr_scheduler.OneCycleLR(optimizer, 0.5, total, pct_start=share)
+    rates = [schedule.get_last_lr()[0]]
+    for _ in range(total - 1):
+        schedule.step()
+        rates += schedule.get_last_lr()
+    assert all(0 < rate <= 0.5 for rate in rates)
+    assert share == 0.3 or max(rates) == 0.5
+
+
 def test_a_schedule_goes_on_where_it_stopped():
     optimizers = [optim.SGD([Tensor([1.0], requires_grad=True)], lr=0.5) for _ in range(2)]
     a, b = (lr_scheduler.StepLR(o, 2) for o in optimizers)
@@ -226,7 +238,7 @@ def test_clipping_by_norm(norm_type, norm):
 def test_clipping_by_value():
     p = Tensor(np.zeros(3, np.float32), requires_grad=True)
     p.grad = np.array([-3, 0.5, 2], np.float32)
-    optim.clip_grad_value_(p, 1.0)
+    optim.clip_grad_value_(p, np.float64(1.0))
     np.testing.assert_array_equal(p.grad, [-1, 0.5, 1])
     assert p.grad.dtype == np.float32
 
@@ -294,6 +306,19 @@ def test_a_step_changes_the_models_own_arrays_and_no_gradient():
         assert layer.weight.dtype == np.float32
 
 
+def other(n):
+    return Tensor(np.ones(n), requires_grad=True)
+
+
+def stepped(kind, n):
+    """Return the state of an optimiser of n numbers that has taken a step."""
+    p = other(n)
+    p.grad = np.ones(n)
+    optimizer = kind([p])
+    optimizer.step()
+    return optimizer.state_dict()
+
+
 @pytest.mark.parametrize(
     ("action", "says"),
     [
@@ -304,9 +329,18 @@ def test_a_step_changes_the_models_own_arrays_and_no_gradient():
         (lambda p: optim.SGD([p], nesterov=True), "momentum above 0"),
         (lambda p: optim.SGD([p.data]), "ndarray"),
         (
-            lambda p: optim.SGD([p, p]).load_state_dict(optim.SGD([p]).state_dict()),
+            lambda p: optim.SGD([p, other(1)]).load_state_dict(optim.SGD([p]).state_dict()),
             r"\[1\] parameters; this one has \[2\]",
         ),
+        (lambda p: optim.SGD([p], lr=np.float32(-1)), "lr=-1"),
+        (lambda p: optim.SGD(p), "one Tensor"),
+        (lambda p: optim.SGD(nn.Linear(1, 1)), "one Linear"),
+        (lambda p: optim.SGD([p * 2]), "computed from others"),
+        (lambda p: optim.SGD([p, p]), "twice"),
+        (lambda p: optim.SGD([{"params": [p]}, {"params": p}]), "twice"),
+        (lambda p: optim.Adam([p]).load_state_dict(nn.Linear(1, 1).state_dict()), "weight, bias"),
+        (lambda p: optim.Adam([p]).load_state_dict(optim.SGD([p]).state_dict()), "betas, eps"),
+        (lambda p: optim.Adam([p]).load_state_dict(stepped(optim.Adam, 2)), r"\(2,\).*has \(1,\)"),
     ],
 )
 def test_errors_name_the_mend(action, says):

@@ -48,7 +48,8 @@ def clip_grad_norm_(
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
     """Limit every element of every gradient to the range from -``clip_value`` to ``clip_value``."""
     for p in _with_gradient(parameters):
-        p.grad = p.grad.clip(-clip_value, clip_value)
+        limit = p.dtype.type(clip_value)
+        p.grad = p.grad.clip(-limit, limit)
 
 
 def _with_gradient(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:

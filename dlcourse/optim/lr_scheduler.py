@@ -180,7 +180,7 @@ class OneCycleLR(LRScheduler):
 
     def _between(self, t: int, start: float, middle: float, end: float) -> float:
         if t <= self.peak:
-            return _along_cosine(start, middle, t / self.peak)
+            return _along_cosine(start, middle, t / self.peak if self.peak else 1)
         return _along_cosine(middle, end, (t - self.peak) / (self.total_steps - 1 - self.peak))
 
 

@@ -33,10 +33,16 @@ class Optimizer:
     Raises
     ------
     ValueError
-        If there is nothing to optimise, or a setting is negative.
+        If there is nothing to optimise, a tensor is named twice or was computed from others, or a
+        setting is negative.
     """
 
     def __init__(self, params: Iterable[Any], **defaults: Any) -> None:
+        if isinstance(params, Tensor) or not isinstance(params, Iterable):
+            raise ValueError(
+                f"{type(self).__name__} got one {type(params).__name__}: it needs a list of "
+                "tensors, model.parameters() or [w]"
+            )
         params = list(params)
         if not params:
             raise ValueError(
@@ -45,6 +51,11 @@ class Optimizer:
             )
         groups = params if isinstance(params[0], dict) else [{"params": params}]
         self.param_groups = [self._group(group, defaults) for group in groups]
+        if len(set(self._all())) < len(self._all()):
+            raise ValueError(
+                f"{type(self).__name__} got a parameter twice and would change it twice in each "
+                "step: name every parameter once, in one group"
+            )
         self.state: dict[Tensor, dict[str, Any]] = {}
 
     def _group(self, group: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,8 +67,14 @@ class Optimizer:
                     f"{type(self).__name__} got {type(p).__name__} among its parameters: it needs "
                     "tensors, model.parameters()"
                 )
+            if p._backward is not None:
+                raise ValueError(
+                    f"{type(self).__name__} got a tensor of shape {p.shape} that was computed from "
+                    "others, so that no gradient stays in it: pass the leaves, or make it one, "
+                    "Tensor(w.data, requires_grad=True)"
+                )
         for name, value in group.items():
-            if isinstance(value, (int, float)) and not 0 <= value < math.inf:
+            if isinstance(value, (int, float, np.number)) and not 0 <= value < math.inf:
                 raise ValueError(
                     f"{type(self).__name__} got {name}={value}: it must be 0 or more, and finite"
                 )
@@ -110,8 +127,14 @@ class Optimizer:
         Raises
         ------
         ValueError
-            If the groups or their numbers of parameters differ; nothing is changed then.
+            If the groups, their settings, or the numbers or shapes of their parameters differ;
+            nothing is changed then.
         """
+        if not {"param_groups", "state"} <= set(state_dict):
+            raise ValueError(
+                f"{type(self).__name__}.load_state_dict() got {', '.join(map(str, state_dict))}: "
+                "it needs what the state_dict() of an optimiser returned, not that of a model"
+            )
         groups = state_dict["param_groups"]
         own, given = ([len(g["params"]) for g in gs] for gs in (self.param_groups, groups))
         if own != given:
@@ -120,6 +143,21 @@ class Optimizer:
                 f"has {own}: build it with the same model and groups"
             )
         everything = self._all()
+        for group, saved in zip(self.param_groups, groups, strict=True):
+            if lacking := set(group) - set(saved) - {"initial_lr"}:
+                raise ValueError(
+                    f"the state dict is of another optimiser than {type(self).__name__}: it has no "
+                    f"{', '.join(sorted(lacking))}"
+                )
+        for i, remembered in state_dict["state"].items():
+            for name, v in remembered.items():
+                shape = everything[int(i)].shape
+                if np.ndim(v) and np.shape(v) != shape:
+                    raise ValueError(
+                        f"the state dict's {name} of parameter {i} has shape {np.shape(v)}; the "
+                        f"parameter has {shape}: build the model with the sizes that it was saved "
+                        "with"
+                    )
         for group, saved in zip(self.param_groups, groups, strict=True):
             group.update({k: v for k, v in saved.items() if k != "params"})
         self.state = {

@@ -71,6 +71,7 @@ class no_grad(contextlib.ContextDecorator):
         _grad_enabled.set(self._before.pop())
 
     def __call__(self, func: Callable) -> Callable:
+        """Decorate a function, or a generator function."""
         if not inspect.isgeneratorfunction(func):
             return super().__call__(func)
 
