@@ -117,6 +117,15 @@ def test_evaluate_weighs_the_last_batch_by_its_size_and_records_nothing():
         evaluate(model, loss_fn, [])
 
 
+def test_targets_that_are_no_class_numbers_have_no_accuracy():
+    x, y = data.make_moons(20, rng=0)
+    score, pair = nn.Linear(2, 1, rng=0), nn.Linear(2, 2, rng=0)
+    yes_or_no = F.binary_cross_entropy_with_logits
+    assert evaluate(score, yes_or_no, [(x, y[:, None])]).accuracy is None
+    assert evaluate(score, lambda z, t: yes_or_no(z.squeeze(1), t), [(x, y)]).accuracy is None
+    assert evaluate(pair, F.mse_loss, [(x, np.eye(2, dtype=int)[y])]).accuracy is None
+
+
 def test_a_learning_rate_too_large_stops_with_advice():
     x = np.linspace(-1, 1, 32, dtype=np.float32).reshape(-1, 1)
     model = nn.Sequential(nn.Linear(1, 8, rng=0), nn.Linear(8, 1, rng=0))
@@ -149,6 +158,11 @@ def test_bad_calls_are_refused_at_once():
         train(model, loss_fn, optimizer, iter(loader), epochs=2)
     with pytest.raises(ValueError, match="no batch"):
         list(train(model, loss_fn, optimizer, [], epochs=1))
+    for loss in (1.0, np.float32(1), None):
+        with pytest.raises(ValueError, match="loss must be a tensor"):
+            next(train(model, lambda out, y, loss=loss: loss, optimizer, loader, epochs=1))
+    with pytest.raises(ValueError, match=r"shape \(32, 3\) from loss_fn"):
+        next(train(model, lambda out, y: out, optimizer, loader, epochs=1))
 
 
 def test_gradients_are_clipped_where_asked():
@@ -248,6 +262,31 @@ def test_a_checkpoint_that_does_not_fit_says_so(tmp_path):
         load_checkpoint(path, model=one["model"])
 
 
+def test_a_checkpoint_of_which_one_part_does_not_fit_changes_nothing(tmp_path):
+    loss_fn, one = parts(optim.Adam, {})
+    step = losses(loss_fn, one, until=1)[0]
+    path = tmp_path / "run.npz"
+    save_checkpoint(path, step, **one)
+    _, fresh = parts(optim.Adam, {})
+    before = fresh["model"].state_dict()
+    other = optim.SGD(fresh["model"].parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="another optimiser"):
+        load_checkpoint(path, model=fresh["model"], optimizer=other)
+    for name, array in fresh["model"].state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+    bare = nn.Sequential(*(m for m in fresh["model"] if not isinstance(m, nn.Dropout)))
+    with pytest.raises(ValueError, match="1 random generators; this one has 0"):
+        load_checkpoint(path, model=bare)
+
+
+def test_a_checkpoint_takes_numpys_numbers(tmp_path):
+    loss_fn, one = parts(optim.SGD, {"momentum": np.float32(0.5)})
+    save_checkpoint(tmp_path / "run.npz", losses(loss_fn, one, until=1)[0], **one)
+    _, two = parts(optim.SGD, {"momentum": 0.9})
+    load_checkpoint(tmp_path / "run.npz", **two)
+    assert two["optimizer"].param_groups[0]["momentum"] == 0.5
+
+
 # ---- files ------------------------------------------------------------------------------
 
 
@@ -286,6 +325,13 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
 def test_what_is_no_state_dict_is_not_written(tmp_path):
     with pytest.raises(ValueError, match=r"model.state_dict\(\)"):
         save({"model": setting()[0]}, tmp_path / "x.npz")
+    with pytest.raises(ValueError, match=r"model.state_dict\(\)"):
+        save({"rows": [[1], [1, 2]]}, tmp_path / "x.npz")
+    with pytest.raises(ValueError, match=r"model.state_dict\(\)"):
+        save(dict(setting()[0].named_parameters()), tmp_path / "x.npz")
+    for wrong in (setting()[0], "x.npz", [np.ones(1)]):
+        with pytest.raises(ValueError, match="dict of arrays, and then the path"):
+            save(wrong, tmp_path / "x.npz")
     assert not list(tmp_path.iterdir())
 
 
@@ -319,6 +365,20 @@ def write_damaged(path):
     path.write_bytes(content)
 
 
+def write_another_compression(path):
+    np.savez(path, w=np.arange(1000))
+    path.write_bytes(
+        path.read_bytes().replace(
+            b"PK\x01\x02\x2d\x03\x2d\0\0\0\0\0", b"PK\x01\x02\x2d\x03\x2d\0\0\0\x63\0"
+        )
+    )
+
+
+def write_a_broken_header(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("w.npy", b"\x93NUMPY\x01\0\x10\0{'descr': ((    ")
+
+
 def write_one_array(path):
     with path.open("wb") as file:
         np.save(file, np.ones(3))
@@ -332,6 +392,8 @@ def write_one_array(path):
         write_torch_like,
         write_truncated,
         write_damaged,
+        write_another_compression,
+        write_a_broken_header,
         write_one_array,
         lambda path: path.write_bytes(b""),
         lambda path: path.write_text("weights"),
@@ -340,8 +402,9 @@ def write_one_array(path):
 def test_what_is_no_state_dict_is_not_read(tmp_path, write):
     path = tmp_path / "model.npz"
     write(path)
-    with pytest.raises(ValueError, match=r"model.npz cannot be read as a state dict"):
+    with pytest.raises(ValueError, match=r"model.npz cannot be read as a state dict") as told:
         load(path)
+    assert "allow_pickle=`" not in str(told.value)  # numpy's advice to run it after all
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,12 +38,20 @@ def save(state_dict: Mapping[str, Any], path: str | os.PathLike) -> None:
     OSError
         If it cannot be written.
     """
-    path = Path(path)
-    arrays = {name: np.asarray(value) for name, value in state_dict.items()}
-    for name, array in arrays.items():
-        if array.dtype.kind not in "fiubU":
+    if not isinstance(state_dict, Mapping):
+        raise ValueError(
+            f"save() got {type(state_dict).__name__}: it needs a dict of arrays, and then the "
+            "path, save(model.state_dict(), path)"
+        )
+    path, arrays = Path(path), {}
+    for name, value in state_dict.items():
+        try:
+            arrays[name] = np.asarray(value)
+        except (ValueError, RuntimeError):  # rows of different lengths; a tensor with a gradient
+            arrays[name] = np.empty((), object)
+        if arrays[name].dtype.kind not in "fiubU":
             raise ValueError(
-                f"save() got {name!r} of {type(state_dict[name]).__name__}: a state dict holds "
+                f"save() got {name!r} of {type(value).__name__}: a state dict holds "
                 "arrays of numbers; pass model.state_dict()"
             )
     part = path.with_name(path.name + ".part")
@@ -80,16 +87,17 @@ def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
         run any code.
     """
     problem = "it is no .npz archive of arrays"
-    try:
-        with open(path, "rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if isinstance(archive, np.lib.npyio.NpzFile):
+    with open(path, "rb") as file:
+        try:
+            if zipfile.is_zipfile(file):
+                file.seek(0)
+                archive = np.load(file, allow_pickle=False)
                 arrays = {name: archive[name] for name in archive.files}
                 if all(isinstance(array, np.ndarray) for array in arrays.values()):
                     return arrays
                 problem = "it holds other things than arrays; PyTorch's .pt is a pickle inside"
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        problem = f"{error}"
+        except Exception as error:  # a damaged archive fails in a dozen ways
+            problem = f"{error}"
     raise ValueError(
         f"{os.fspath(path)} cannot be read as a state dict: {problem}. If save() wrote it, "
         "it is damaged: save it again. From PyTorch, give save() the arrays "
@@ -139,7 +147,8 @@ def load_checkpoint(path: str | os.PathLike, **parts: Any) -> Step:
     Raises
     ------
     ValueError
-        If the file is no checkpoint, or a part is missing in it or does not fit.
+        If the file is no checkpoint, or a part is missing in it or does not fit; nothing is
+        changed then.
     """
     arrays = load(path)
     if _TREE not in arrays:
@@ -152,10 +161,15 @@ def load_checkpoint(path: str | os.PathLike, **parts: Any) -> Step:
             f"{os.fspath(path)} holds {', '.join(state)}, but no {', '.join(missing)}: name the "
             "parts as save_checkpoint() did"
         )
-    for name, part in parts.items():
-        part.load_state_dict(state[name]["state"])
-        for generator, saved in zip(_generators(part), state[name]["generators"], strict=True):
-            generator.bit_generator.state = saved
+    before: list[tuple[Any, dict[str, Any]]] = []
+    try:
+        for name, part in parts.items():
+            before.append((part, _state(name, part)))
+            _set_state(part, state[name])
+    except Exception:  # one does not fit: all stay as they were
+        for part, own in before:
+            _set_state(part, own)
+        raise
     return Step(**state["step"])
 
 
@@ -171,6 +185,18 @@ def _state(name: str, part: Any) -> dict[str, Any]:
     # dropout draws from generators, which a state dict, with PyTorch's keys, has no place for
     generators = [generator.bit_generator.state for generator in _generators(part)]
     return {"state": part.state_dict(), "generators": generators}
+
+
+def _set_state(part: Any, state: dict[str, Any]) -> None:
+    generators = _generators(part)
+    if len(generators) != len(state["generators"]):
+        raise ValueError(
+            f"the checkpoint is of a {type(part).__name__} with {len(state['generators'])} random "
+            f"generators; this one has {len(generators)}: build it in the same way"
+        )
+    part.load_state_dict(state["state"])
+    for generator, saved in zip(generators, state["generators"], strict=True):
+        generator.bit_generator.state = saved
 
 
 def _generators(part: Any) -> list[np.random.Generator]:
@@ -190,7 +216,7 @@ def _without_arrays(tree: Any, name: str, arrays: dict[str, Any]) -> Any:
     if isinstance(tree, (list, tuple)):
         items = [_without_arrays(v, f"{name}/{i}", arrays) for i, v in enumerate(tree)]
         return {type(tree).__name__: items}
-    return tree
+    return tree.item() if isinstance(tree, np.generic) else tree
 
 
 def _with_arrays(tree: Any, arrays: Mapping[str, np.ndarray]) -> Any:

@@ -137,6 +137,12 @@ def _one_step(model, loss_fn, optimizer, inputs, target, step, max_norm) -> floa
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the loss tells it
         optimizer.zero_grad()
         loss = loss_fn(model(*inputs), target)
+        if not isinstance(loss, Tensor) or loss.data.size != 1:
+            shape = f" of shape {loss.shape}" if isinstance(loss, Tensor) else ""
+            raise ValueError(
+                f"train() got {type(loss).__name__}{shape} from loss_fn: the loss must be a tensor "
+                "of one number, computed by functions of dlcourse, so that backward() can follow"
+            )
         value = loss.item()
         if not math.isfinite(value):
             raise FloatingPointError(_why_not_finite(value, step, optimizer.lr, (*inputs, target)))
@@ -193,7 +199,8 @@ def evaluate(model: Module, loss_fn: Callable, loader: Iterable[tuple]) -> Evalu
                 total += loss_fn(out, target).item() * n
                 count += n
                 labels = np.asarray(target)
-                labelled = labelled and labels.dtype.kind in "iu" and out.ndim == 2
+                one_each = labels.dtype.kind in "iu" and labels.ndim == 1
+                labelled = labelled and one_each and out.ndim == 2 and out.shape[1] > 1
                 if labelled:
                     correct += int((out.data.argmax(axis=1) == labels).sum())
     finally:
