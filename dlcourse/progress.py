@@ -16,6 +16,7 @@ import contextlib
 import datetime
 import itertools
 import json
+import operator
 import os
 import sys
 import tempfile
@@ -229,7 +230,9 @@ def _write(path: Path, lessons: dict[str, dict]) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix="progress-", suffix=".tmp")
     try:
         with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump({"schema": SCHEMA, "lessons": lessons}, file, indent=1, ensure_ascii=False)
+            content = {"schema": SCHEMA, "lessons": lessons}
+            plain = operator.methodcaller("item")  # for numpy's numbers, of a slider over an array
+            json.dump(content, file, indent=1, ensure_ascii=False, default=plain)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -229,6 +229,39 @@ def test_interrupting_is_possible():
         half.check(endless)
 
 
+class Silent(Exception):
+    """It can be neither told nor shown nor made an array."""
+
+    def __str__(self):
+        raise ValueError
+
+    __repr__ = __array__ = __str__
+
+
+def test_no_answer_stops_the_check():
+    def leaves(x, w):
+        sys.exit()
+
+    def silent(x, w):
+        raise Silent
+
+    assert "stopped with SystemExit" in wrong(leaves)
+    assert "stopped with Silent: a Silent that cannot be shown" in wrong(silent)
+    assert "a int that cannot be shown" in wrong(lambda x, w: 10**5000)
+    for exercise in (perceptron.and_gate, perceptron.why_xor):
+        for answer in (Silent(), 10**5000, Tensor([1.0], requires_grad=True)):
+            assert exercise.judge(answer).status == "wrong"
+
+
+def test_what_an_answer_prints_is_seen_once(capsys):
+    def chatty(x, w):
+        print("shape", x.shape)
+        return x @ w / 2
+
+    assert half.judge(chatty).status == "solved"
+    assert capsys.readouterr().out == "shape (5, 2)\n"
+
+
 def test_changing_an_argument_is_caught_by_name():
     def writes(x, w):
         w /= 2

@@ -10,6 +10,7 @@ import threading
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dlcourse import progress
@@ -53,6 +54,12 @@ def test_what_is_noted_is_in_the_file_and_loads_again(home):
     }
     assert entry["quiz"] == {"right": 3, "of": 4}
     assert progress.load() == content(home)["lessons"]
+
+
+def test_numpys_numbers_are_kept_as_plain_ones(home):
+    progress.guessed("perceptron", "angle", np.int64(30))
+    progress.solved("perceptron", "step")
+    assert content(home)["lessons"]["perceptron"]["predictions"] == {"angle": {"guess": 30}}
 
 
 def test_nothing_is_created_by_looking(home):

@@ -12,7 +12,9 @@ one that it equals is named.
 """
 
 import ast
+import contextlib
 import inspect
+import io
 import os
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -315,11 +317,13 @@ class Code(Exercise):
             )
         # The first inputs never change, so that what is said of a wrong answer repeats too.
         trials = [self.inputs(r) for r in (np.random.default_rng(0), *rng.spawn(_TRIALS - 1))]
-        if is_stub(answer, trials[0]):
+        first = run(answer, trials[0])
+        if is_stub(answer, first):
             return self._open()
         if text := self._misfit(answer, trials[0]):
             return self._wrong(text)
-        outcomes = [run(answer, arguments) for arguments in trials]
+        with contextlib.redirect_stdout(io.StringIO()):  # what it prints is seen once, not 50 times
+            outcomes = [first, *(run(answer, arguments) for arguments in trials[1:])]
         complaints = map(self._complaint, outcomes, trials)
         complaint = next((text for text in complaints if text), None)
         if complaint is None:
@@ -390,7 +394,7 @@ class Setting(Exercise):
         form = f"a list of {len(self.answer)} numbers" if np.shape(self.answer) else "one number"
         try:
             numbers = np.asarray(answer)
-        except ValueError:  # lists of different lengths
+        except Exception:  # lists of different lengths, or an object that refuses
             numbers = np.array("ragged")
         right_form = numbers.shape == np.shape(self.answer) and numbers.dtype.kind in "iuf"
         if not right_form or not np.isfinite(numbers).all():

@@ -54,8 +54,9 @@ def run(function: Callable, arguments: tuple) -> Outcome:
         warnings.simplefilter("always")
         try:
             value, error, where = function(*given), "", ""
-        except Exception as exception:  # not KeyboardInterrupt: ■ must stop an endless loop
-            value, error = None, f"{type(exception).__name__}: {_constant(str(exception))}"
+        # exit() too is wrong; but not KeyboardInterrupt: ■ must stop an endless loop
+        except (Exception, SystemExit) as exception:
+            value, error = None, f"{type(exception).__name__}: {_text(str, exception)}"
             where = _where(exception, function) + _mend(exception)
     numeric = [warning for warning in caught if issubclass(warning.category, RuntimeWarning)]
     if numeric and not error:
@@ -69,9 +70,8 @@ def run(function: Callable, arguments: tuple) -> Outcome:
     )
 
 
-def is_stub(function: Callable, arguments: tuple) -> bool:
+def is_stub(function: Callable, outcome: Outcome) -> bool:
     """Whether a function uses no argument and answers nothing, or says "not implemented"."""
-    outcome = run(function, arguments)
     if outcome.error.startswith("NotImplementedError"):
         return True
     code = getattr(function, "__code__", None)
@@ -181,13 +181,16 @@ def short(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     with np.printoptions(precision=4, threshold=40, edgeitems=3, suppress=True):
-        text = _constant(repr(value))
+        text = _text(repr, value)
     return text if len(text) <= 400 else text[:400] + " …"
 
 
-def _constant(text: str) -> str:
-    """Return a text without the memory addresses that differ from run to run."""
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
+def _text(tell: Callable[[Any], str], value: Any) -> str:
+    """Return `str` or `repr` of a value without the addresses that differ from run to run."""
+    try:
+        return re.sub(r" at 0x[0-9a-fA-F]+", "", tell(value))
+    except Exception:  # the reader's own, or a whole number of more than 4,300 digits
+        return f"a {type(value).__name__} that cannot be shown"
 
 
 def _same(new: Any, old: Any) -> bool:
