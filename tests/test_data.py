@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
-from dlcourse import data
+from dlcourse import Tensor, data, nn
 from dlcourse.data import store
 
 FOLDER = store._FOLDER
@@ -304,6 +304,9 @@ def test_batches_are_contiguous_copies_of_the_same_dtype():
     ("arrays", "options", "message"),
     [
         (X, {}, "needs a tuple of arrays"),
+        (Tensor(X), {}, "needs a tuple of arrays"),
+        ({"x": X, "y": Y}, {}, "needs a tuple of arrays"),
+        (None, {}, "needs a tuple of arrays"),
         ((), {}, "no examples"),
         ((X[:0], Y[:0]), {}, r"no examples: arrays of shapes \[\(0, 2\), \(0,\)\]"),
         ((X, 3), {}, "no examples"),
@@ -319,6 +322,25 @@ def test_batches_are_contiguous_copies_of_the_same_dtype():
 def test_bad_input_is_refused_with_a_mend(arrays, options, message):
     with pytest.raises(ValueError, match=message):
         data.DataLoader(arrays, **options)
+
+
+def test_a_state_that_does_not_fit_changes_nothing():
+    loader = data.DataLoader((X, Y), batch_size=3, shuffle=True, rng=0)
+    next(iter(loader))
+    twice = data.DataLoader((np.tile(X, (2, 1)), np.tile(Y, 2)), shuffle=True, batch_size=3, rng=0)
+    next(iter(twice))
+    other = data.DataLoader((X, Y), rng=np.random.Generator(np.random.MT19937(0)))
+    before = loader.state_dict()
+    for wrong, says in (
+        (nn.Linear(1, 1).state_dict(), "not of a DataLoader"),
+        (other.state_dict(), "whose rng is a PCG64"),
+        (twice.state_dict(), "more than the 10 examples"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            loader.load_state_dict(wrong)
+        after = loader.state_dict()
+        assert after["rng"] == before["rng"]
+        np.testing.assert_array_equal(after["left"], before["left"])
 
 
 def test_a_ragged_list_is_refused():

@@ -243,6 +243,37 @@ def test_clipping_by_value():
     assert p.grad.dtype == np.float32
 
 
+def test_a_clipped_gradient_without_axes_stays_an_array():
+    p = Tensor(1.0, requires_grad=True)
+    for clip in (optim.clip_grad_norm_, optim.clip_grad_value_):
+        p.grad = np.array(3, np.float32)
+        clip([p], 1.0)
+        assert isinstance(p.grad, np.ndarray)
+        assert p.grad.dtype == np.float32
+        assert float(p.grad) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (optim.SGD, {"momentum": 0.9}),
+        (optim.SGD, {"momentum": 0.9, "nesterov": True}),
+        (optim.RMSprop, {"momentum": 0.9, "centered": True}),
+        (optim.Adagrad, {}),
+        (optim.AdamW, {}),
+    ],
+)
+def test_a_parameter_without_axes_moves_as_one_with_an_axis(kind, options):
+    p, q = Tensor(np.array(2.0), requires_grad=True), Tensor(np.array([2.0]), requires_grad=True)
+    optimizer = kind([p, q], lr=0.1, weight_decay=0.1, **options)
+    for _ in range(5):
+        optimizer.zero_grad()
+        (p * p + (q * q).sum()).backward()
+        optim.clip_grad_value_([p, q], 3.0)
+        optimizer.step()
+    np.testing.assert_allclose(p.data, q.data[0])
+
+
 # ---- state, groups, errors --------------------------------------------------------------
 
 

@@ -45,7 +45,7 @@ class DataLoader:
         drop_last: bool = False,
         rng: int | np.random.Generator | None = None,
     ) -> None:
-        if isinstance(arrays, np.ndarray):
+        if not isinstance(arrays, Sequence):
             raise ValueError("DataLoader needs a tuple of arrays: write DataLoader((x, y), ...)")
         arrays = tuple(_array(a, i) for i, a in enumerate(arrays))
         shapes = ", ".join(str(a.shape) for a in arrays)
@@ -97,9 +97,25 @@ class DataLoader:
         return {"rng": self.rng.bit_generator.state, "left": self._left}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there: the next iteration gives the batches that were left."""
-        self.rng.bit_generator.state = state_dict["rng"]
-        self._left, self._resumed = state_dict["left"], True
+        """Go on from there: the next iteration gives the batches that were left.
+
+        Raises
+        ------
+        ValueError
+            If it is the state of something else, or of a loader with another generator or more
+            examples; nothing is changed then.
+        """
+        rng, left = state_dict.get("rng", {}), state_dict.get("left")
+        kind = self.rng.bit_generator.state["bit_generator"]
+        if rng.get("bit_generator") != kind:
+            raise ValueError(f"the state dict is not of a DataLoader whose rng is a {kind}")
+        if left is not None and left.max(initial=-1) >= len(self.arrays[0]):
+            raise ValueError(
+                f"the state dict is of a DataLoader with more than the {len(self.arrays[0])} "
+                "examples of this one: build it with the same arrays"
+            )
+        self.rng.bit_generator.state = rng
+        self._left, self._resumed = left, True
 
 
 def _array(values: np.ndarray, i: int) -> np.ndarray:

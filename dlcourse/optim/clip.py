@@ -41,7 +41,8 @@ def clip_grad_norm_(
     scale = max_norm / (norm + 1e-6)
     if scale < 1:
         for p in having:
-            p.grad = p.grad * p.dtype.type(scale)  # a new array: another may hold the old one
+            # a new array: another may hold the old one
+            p.grad = np.multiply(p.grad, p.dtype.type(scale), out=np.empty_like(p.grad))
     return norm
 
 
@@ -49,7 +50,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     """Limit every element of every gradient to the range from -``clip_value`` to ``clip_value``."""
     for p in _with_gradient(parameters):
         limit = p.dtype.type(clip_value)
-        p.grad = p.grad.clip(-limit, limit)
+        p.grad = p.grad.clip(-limit, limit, out=np.empty_like(p.grad))
 
 
 def _with_gradient(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:

@@ -215,7 +215,7 @@ class SGD(Optimizer):
         g, mu = _with_decay(p, group), group["momentum"]
         if mu:
             if "momentum_buffer" not in state:
-                state["momentum_buffer"] = g.copy()
+                state["momentum_buffer"] = np.array(g)  # of a parameter without axes, g is a scalar
             else:
                 v = state["momentum_buffer"]
                 v *= mu
