@@ -29,15 +29,20 @@ def numeric_gradient(f: Callable[[np.ndarray], float], x: Any, eps: float = 1e-6
     -------
     numpy.ndarray of float64, in the shape of ``x``
         (f(x + eps) - f(x - eps)) / (2 eps), for each element.
+
+    Raises
+    ------
+    ValueError
+        If ``f`` returns more than one number.
     """
     x = np.array(x, np.float64)
     gradient = np.empty_like(x)
     for i in np.ndindex(x.shape):
         at = x[i]
         x[i] = at + eps
-        above = float(f(x))
+        above = _number(f(x))
         x[i] = at - eps
-        below = float(f(x))
+        below = _number(f(x))
         x[i] = at
         gradient[i] = (above - below) / (2 * eps)
     return gradient
@@ -75,7 +80,7 @@ def gradcheck(
     Raises
     ------
     ValueError
-        If no input requires a gradient, or one is not float64.
+        If no input requires a gradient, one is not float64, or ``func`` returns no tensor.
     AssertionError
         If they differ: it names the input, the element and both values.
 
@@ -92,10 +97,12 @@ def gradcheck(
         if inputs[i].dtype != np.float64:
             raise ValueError(
                 f"gradcheck got input {i} of {inputs[i].dtype}: rounding would hide the answer; "
-                "use x.astype(np.float64)"
+                "use Tensor(x.data.astype(np.float64), requires_grad=True)"
             )
     leaves = [Tensor(x.data, requires_grad=x.requires_grad) for x in inputs]
     out = func(*leaves)
+    if not isinstance(out, Tensor):
+        raise ValueError(f"gradcheck got {type(out).__name__} from func: it must return a tensor")
     direction = np.random.default_rng(0).uniform(0.5, 1.5, out.shape)
     out.backward(direction)
     for i in checked:
@@ -112,6 +119,16 @@ def gradcheck(
                 f"at {at}: backward says {analytic[at]:.6g}, trying says {numeric[at]:.6g}"
             )
     return True
+
+
+def _number(value: Any) -> float:
+    value = np.asarray(value.data if isinstance(value, Tensor) else value)
+    if value.size != 1:
+        raise ValueError(
+            f"numeric_gradient got shape {value.shape} from f: it must return one number; add it "
+            "up, .sum()"
+        )
+    return float(value.item())
 
 
 def _projected(

@@ -238,6 +238,8 @@ def test_noise_is_a_standard_deviation():
     ("wrong", "message"),
     [
         ({"n": 2}, "n must be at least 3"),
+        ({"n": 1e3}, "n must be a whole number"),
+        ({"classes": 2.5}, "classes must be a whole number"),
         ({"noise": -0.1}, "noise is a standard deviation"),
         ({"noise": float("nan")}, "noise is a standard deviation"),
         ({"classes": 1}, "classes must be at least 2"),

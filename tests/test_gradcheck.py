@@ -65,3 +65,12 @@ def test_what_cannot_be_checked_is_refused():
         gradcheck(lambda x: x * 2, Tensor(np.ones(2)))
     with pytest.raises(ValueError, match="float64"):
         gradcheck(lambda x: x * 2, Tensor([1.0], requires_grad=True))
+    with pytest.raises(ValueError, match="got tuple from func"):
+        gradcheck(lambda x: (x, x), leaf(2))
+    with pytest.raises(ValueError, match=r"shape \(2,\) from f: it must return one number"):
+        numeric_gradient(lambda x: x**2, [1.0, 2.0])
+
+
+@pytest.mark.parametrize("f", [lambda x: x.sum(keepdims=True), lambda x: Tensor(x).sum(), max])
+def test_one_number_may_come_in_any_form(f):
+    np.testing.assert_allclose(numeric_gradient(f, [1.0, 2.0])[1], 1)

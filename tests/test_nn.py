@@ -74,6 +74,8 @@ def test_state_dict_is_a_copy_and_carries_over():
     np.testing.assert_array_equal(other(x).data, Net(0)(x).data)
     saved["scale"][:] = 5
     assert other.scale.data == 2
+    other.load_state_dict(dict(model.named_parameters()), strict=False)  # tensors, as in PyTorch
+    assert other.scale.data == 9
 
 
 def test_a_state_dict_that_does_not_fit_changes_nothing():

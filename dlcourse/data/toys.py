@@ -43,7 +43,7 @@ def make_moons(n: int = 200, noise: float = 0.1, rng: Seed = None) -> Points:
     Raises
     ------
     ValueError
-        If there is not a point for each class, or the noise is negative.
+        If there is not a point for each class, a number is not whole, or the noise is negative.
     """
     rng, y, t = _draw(n, noise, 2, rng)
     sign = 1 - 2 * y  # the second moon is the first one turned by half a circle
@@ -97,6 +97,9 @@ def _draw(
     n: int, noise: float, classes: int, rng: Seed
 ) -> tuple[np.random.Generator, NDArray[np.int64], NDArray[np.float32]]:
     """Check the request; give the generator, classes (n,) and places along a curve (n,), 0 to 1."""
+    for name, value in (("n", n), ("classes", classes)):
+        if not isinstance(value, int | np.integer):
+            raise ValueError(f"{name} must be a whole number, such as 200, got {value!r}")
     if classes < 2:
         raise ValueError(f"classes must be at least 2, got {classes}")
     if n < classes:

@@ -120,7 +120,7 @@ class Module:
 
         Parameters
         ----------
-        state_dict : mapping of str to array
+        state_dict : mapping of str to array or Tensor
             Name → values; they are copied, and converted to the dtype that the module has.
         strict : bool
             Whether every name must match. If False, only what matches is loaded.
@@ -138,7 +138,8 @@ class Module:
         own = dict(self._state())
         missing = [k for k in own if k not in state_dict]
         unexpected = [k for k in state_dict if k not in own]
-        arrays = {k: np.asarray(state_dict[k]) for k in own if k in state_dict}
+        given = {k: state_dict[k] for k in own if k in state_dict}
+        arrays = {k: np.asarray(v.data if isinstance(v, Tensor) else v) for k, v in given.items()}
         wrong = [f"missing {k} {own[k].shape}" for k in missing] if strict else []
         wrong += [f"unexpected {k}" for k in unexpected] if strict else []
         for k, array in arrays.items():
