@@ -357,6 +357,7 @@ def stepped(kind, n):
         (lambda p: optim.SGD([p], lr=-1), "lr=-1"),
         (lambda p: optim.SGD([p], lr=float("nan")), "lr=nan"),
         (lambda p: optim.Adam([p], betas=(0.9, 1.0)), "below 1"),
+        (lambda p: optim.Adam([p], betas=(0.9,)), "they are two"),
         (lambda p: optim.SGD([p], nesterov=True), "momentum above 0"),
         (lambda p: optim.SGD([p.data]), "ndarray"),
         (

@@ -368,9 +368,9 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        if not all(0 <= beta < 1 for beta in betas):
+        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
             raise ValueError(
-                f"{type(self).__name__} got betas={betas}: each must be 0 or more, below 1"
+                f"{type(self).__name__} got betas={betas}: they are two, each 0 or more, below 1"
             )
         super().__init__(params, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay)
 
