@@ -372,6 +372,23 @@ def test_repeated_indices_of_any_kind_add_up(kind):
     np.testing.assert_array_equal(x.grad, [2, 1, 0])
 
 
+@pytest.mark.parametrize(
+    ("index", "same"),
+    [
+        (np.s_[0, :, [0, 1]], lambda x: x[0][:, [0, 1]]),
+        (np.s_[[0, 1], :, -1], lambda x: x[..., -1][[0, 1]]),
+        (np.s_[[1, 1], ..., None, 2], lambda x: x[..., 2][[1, 1]][:, :, None]),
+        (np.s_[:, np.array([True, False, True]), 0], lambda x: x[:, :, 0][:, [0, 2]]),
+        (np.s_[np.ones((2, 3), bool), 1], lambda x: x[..., 1].reshape(6)),
+    ],
+    ids=str,
+)
+def test_a_single_number_beside_an_array_is_taken_first_as_in_pytorch(index, same):
+    x = leaf(2, 3, 4)
+    np.testing.assert_array_equal(x[index].data, same(x.data))
+    assert gradcheck(lambda x: x[index], x)
+
+
 def test_float32_never_silently_meets_float64():
     x = Tensor([1.0, 2.0], requires_grad=True)
     for f in BINARY.values():

@@ -92,6 +92,28 @@ def index_part(part: Any) -> Any:
     return part if part.size else part.astype(int)
 
 
+def is_number(part: Any) -> bool:
+    """Return whether a part of an index picks one place along an axis."""
+    return isinstance(part, (int, np.integer)) and not isinstance(part, bool)
+
+
+def single_numbers(index: tuple) -> tuple:
+    """Return what picks the single numbers of an index that has arrays too, or nothing.
+
+    ``x[0, :, [1, 2]]`` is ``x[0][:, [1, 2]]`` in PyTorch, while numpy puts the array's axis first.
+    """
+    if not any(map(is_number, index)) or not any(isinstance(p, np.ndarray) for p in index):
+        return ()
+    first: list[Any] = []
+    for part in index:
+        if is_number(part) or part is ...:
+            first.append(part)
+        elif part is not None:  # an array of booleans stands for as many axes as it has itself
+            booleans = isinstance(part, np.ndarray) and part.dtype == bool
+            first += [slice(None)] * (part.ndim if booleans else 1)
+    return tuple(first)
+
+
 def plain(x: Any) -> Any:
     """Return the array of a tensor, and anything else as it is."""
     return x.data if hasattr(x, "requires_grad") else x

@@ -26,11 +26,13 @@ from dlcourse.tensor.arrays import (
     dims,
     flat,
     index_part,
+    is_number,
     nth_axis,
     owner,
     plain,
     power,
     restore,
+    single_numbers,
     sum_to,
 )
 
@@ -619,6 +621,8 @@ class Tensor:
     def __getitem__(self, index: Any) -> Tensor:
         parts = index if isinstance(index, tuple) else (index,)
         index = tuple(index_part(part) for part in parts)
+        if first := single_numbers(index):  # as in PyTorch; numpy would take them for arrays
+            return self[first][tuple(p for p in index if not is_number(p))]
         # only arrays of integers can name an element twice; everything else is assigned at once
         once = not any(isinstance(p, np.ndarray) and p.dtype != bool for p in index)
 
