@@ -325,11 +325,16 @@ class LossCurve:
         """
         if not self.mean.y:
             return "No step of training yet."
-        first, last, steps = self.mean.y[0], self.mean.y[-1], int(self.raw.x[-1])
+        steps = int(self.raw.x[-1])
+        first, last = (
+            f"{v:.2f}" if v >= 0.1 else f"{v:.2g}" for v in (self.mean.y[0], self.mean.y[-1])
+        )
         if steps == 1:
-            return f"The loss is {first:.2f} after 1 step."
-        verb = "fell" if last < first else "rose"
-        return f"The loss {verb} from {first:.2f} to {last:.2f} in {steps} steps."
+            return f"The loss is {first} after 1 step."
+        if first == last:
+            return f"The loss is {last}, as at the start, after {steps:,} steps."
+        verb = "fell" if self.mean.y[-1] < self.mean.y[0] else "rose"
+        return f"The loss {verb} from {first} to {last} in {steps:,} steps."
 
 
 def loss_curve(

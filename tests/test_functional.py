@@ -196,6 +196,12 @@ def test_binary_cross_entropies_at_the_extremes():
 @pytest.mark.parametrize(
     ("action", "says"),
     [
+        (lambda: F.linear(np.ones((2, 3)), leaf(4, 3), leaf(3)), r"needs \(4,\) and float64"),
+        (lambda: F.linear(np.ones((2, 3)), leaf(4, 3), np.ones(4, np.float32)), "float32: it need"),
+        (lambda: F.cross_entropy(leaf(2, 3), ["cat", "dog"]), "np.unique"),
+        (lambda: F.cross_entropy(leaf(2, 3), np.array([0, None])), "class numbers"),
+        (lambda: F.softmax(leaf(2, 3), dim=4), "axis 4"),
+        (lambda: F.log_softmax(np.arange(3)), "floating-point"),
         (lambda: F.linear(np.ones((64, 28, 28)), leaf(10, 784)), r"x.reshape\(64, -1\)"),
         (lambda: F.linear(np.ones((64, 5)), leaf(10, 784)), "last axis must be 784"),
         (lambda: F.linear(np.ones(5), leaf(10, 1)), r"reshape\(-1, 1\)"),
@@ -255,3 +261,22 @@ def test_pad(pad, value):
 def test_pad_refuses(pad, options, says):
     with pytest.raises(ValueError, match=says):
         F.pad(leaf(2, 3), pad, **options)
+
+
+def test_what_holds_nothing_and_what_has_no_axes():
+    assert F.softmax(leaf(2, 0)).shape == (2, 0)
+    assert leaf(2, 0).logsumexp(1).data.tolist() == [-np.inf] * 2
+    for function in (F.gelu, lambda x: F.gelu(x, "tanh"), F.silu, F.sigmoid, F.tanh, F.softplus):
+        assert gradcheck(function, Tensor(np.float64(0.7), requires_grad=True))
+    assert F.linear(np.ones((2, 3)), np.ones((4, 3)), np.ones(4)).data.tolist() == [[4.0] * 4] * 2
+    loss = F.huber_loss(np.ones(3, np.float32), np.zeros(3, np.float32), delta=np.float64(0.5))
+    assert loss.dtype == np.float32
+
+
+def test_when_every_label_is_ignored_nothing_is_learned():
+    z = leaf(2, 3)
+    with np.errstate(all="raise"):
+        loss = F.cross_entropy(z, [-100, -100])
+    loss.backward()
+    assert np.isnan(loss.item())
+    np.testing.assert_array_equal(z.grad, 0)

@@ -530,3 +530,16 @@ def test_labels_are_there_and_wide_enough():
     assert labels == ["learning rate", "η"]
     widths = {control.style.description_width for control in playground.controls.values()}
     assert len(widths) == 1
+
+
+def test_a_make_that_failed_does_not_stand_in_the_way_of_its_mended_self():
+    def wrong(c):
+        return c.nothing
+
+    def right(c):
+        yield 1.0
+
+    wrong.__qualname__ = right.__qualname__ = "make"  # the same cell, run again
+    with pytest.raises(AttributeError, match="nothing"):
+        Playground(wrong, MapView())
+    assert Playground(right, MapView()).state == 1.0

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.tensor import Tensor, as_tensor, record
+from dlcourse.tensor.arrays import nth_axis
 
 __all__ = [
     "elu",
@@ -92,7 +93,7 @@ def gelu(input: Any, approximate: str = "none") -> Tensor:
     x = _real("gelu", input)
     if approximate not in _GELU:
         raise ValueError(f"gelu: approximate={approximate!r} must be 'none' or 'tanh'")
-    out, slope = np.empty((2, *x.shape), x.dtype)
+    out, slope = np.empty_like(x.data, order="C"), np.empty_like(x.data, order="C")
     flat = x.data.reshape(-1), out.reshape(-1), slope.reshape(-1)
     for start in range(0, x.data.size, 65536):  # pieces that stay in the processor's cache
         _GELU[approximate](*(a[start : start + 65536] for a in flat))
@@ -137,22 +138,23 @@ _GELU = {"none": _gelu_exact, "tanh": _gelu_tanh}
 
 def sigmoid(input: Any) -> Tensor:
     """Return 1 / (1 + exp(-x)), without overflow: it equals (1 + tanh(x/2)) / 2."""
-    x = as_tensor(input)
+    x = _real("sigmoid", input)
     out = sigmoid_array(x.data)
     return record(out, (x,), lambda g: (g * out * (1 - out),))
 
 
 def tanh(input: Any) -> Tensor:
     """Return the hyperbolic tangent, (exp(x) - exp(-x)) / (exp(x) + exp(-x))."""
-    x = as_tensor(input)
+    x = _real("tanh", input)
     out = np.tanh(x.data)
     return record(out, (x,), lambda g: (g * (1 - out * out),))
 
 
 def softmax(input: Any, dim: int = -1) -> Tensor:
     """Return exp(x) / sum(exp(x)) along ``dim``: positive numbers that add up to 1."""
-    x = as_tensor(input)
-    out = np.exp(x.data - x.data.max(axis=dim, keepdims=True))
+    x = _real("softmax", input)
+    dim = nth_axis(dim, x.ndim)
+    out = np.exp(x.data - x.data.max(axis=dim, keepdims=True, initial=-np.inf))
     out /= out.sum(axis=dim, keepdims=True)
 
     def backward(g):  # dpᵢ/dxⱼ = pᵢ (δᵢⱼ - pⱼ)
@@ -164,7 +166,8 @@ def softmax(input: Any, dim: int = -1) -> Tensor:
 
 def log_softmax(input: Any, dim: int = -1) -> Tensor:
     """Return the logarithm of `softmax`, without ever taking the log of a rounded 0."""
-    x = as_tensor(input)
+    x = _real("log_softmax", input)
+    dim = nth_axis(dim, x.ndim)
     out = log_softmax_array(x.data, dim)
 
     def backward(g):  # d log pᵢ/dxⱼ = δᵢⱼ - pⱼ
@@ -181,7 +184,7 @@ def sigmoid_array(x: np.ndarray) -> np.ndarray:
 
 
 def log_softmax_array(x: np.ndarray, dim: int = -1) -> np.ndarray:
-    out = x - x.max(axis=dim, keepdims=True)
+    out = x - x.max(axis=dim, keepdims=True, initial=-np.inf)
     out -= np.log(np.exp(out).sum(axis=dim, keepdims=True))
     return out
 

@@ -32,10 +32,16 @@ def linear(input: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     ValueError
         If the last axis of ``input`` is not ``in_features``, or the dtypes differ.
     """
-    x = as_tensor(input)
+    x, weight = as_tensor(input), as_tensor(weight)
+    bias = None if bias is None else as_tensor(bias)
     if x.shape[-1:] != weight.shape[1:] or x.dtype != weight.dtype:
         raise ValueError(_misfit(x, weight))
     n_in, n_out = x.shape[-1], len(weight.data)
+    if bias is not None and (bias.shape != (n_out,) or bias.dtype != x.dtype):
+        raise ValueError(
+            f"Linear({n_in}, {n_out}) got a bias of shape {bias.shape} and {bias.dtype}: it needs "
+            f"{(n_out,)} and {x.dtype}"
+        )
     rows = x.data if x.ndim == 2 else x.data.reshape(-1, n_in)  # (N, in)
     out = rows @ weight.data.T  # (N, out)
     if bias is not None:

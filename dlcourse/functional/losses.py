@@ -90,7 +90,8 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
         raise ValueError(f"huber_loss got delta={delta}: it must be above 0")
     x, t = _same_shape("huber_loss", input, target)
     error = x.data - t.data
-    slope = np.clip(error, -delta, delta)
+    limit = x.dtype.type(delta)
+    slope = np.clip(error, -limit, limit)
 
     def backward(g):
         gx = slope * g
@@ -355,6 +356,11 @@ def _class_weights(
             )
         a = np.moveaxis(target, classes, -1).astype(log_p.dtype)
         return (a * (1 - smoothing) + smoothing / n) * w, log_p.size / n
+    if target.dtype.kind not in "iub":
+        raise ValueError(
+            f"{name} got labels of {target.dtype}: it needs class numbers from 0; from names they "
+            "are np.unique(y, return_inverse=True)[1]"
+        )
     kept = _check_labels(name, target, log_p, classes, ignore_index)
     labels = np.where(kept, target, 0)
     of_label = w[labels] * kept
@@ -433,4 +439,6 @@ def _reduce(
     if loss.size == 0:
         raise ValueError("the mean loss of an empty batch is not defined: leave the batch out")
     count = loss.size if count is None else count
-    return record(loss.sum() / count, parents, lambda g: backward(g / count))
+    with np.errstate(invalid="ignore"):  # NaN where every label is ignored, as in PyTorch
+        mean = loss.sum() / count
+    return record(mean, parents, lambda g: backward(g / (count or 1)))

@@ -154,11 +154,12 @@ class Playground:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:  # a plain script: commands run at once
             self._loop = None
-        self._close_older()
+        siblings = self._close_older()
         self._begin()  # an error here is the cell's own: nothing catches it
         self._build_panel()
         self._draw(final=True)
         self._show_status("Ready")
+        siblings.append(self)  # not before: what failed above has nothing to close
 
     # What a click does, and a program may do
 
@@ -431,17 +432,19 @@ class Playground:
         self._panel = widgets.VBox(rows)
         self._own = [self._panel, *rows, *buttons.children]
 
-    def _close_older(self) -> None:
-        """Close the playgrounds of this cell's last run."""
+    def _close_older(self) -> list[Playground]:
+        """Close the playgrounds of this cell's last run; return the list of this run's."""
         parent = getattr(get_ipython(), "get_parent", dict)()
         run = parent.get("header", {}).get("msg_id", "")
-        cell = parent.get("metadata", {}).get("cellId") or self.make.__qualname__
+        cell = parent.get("metadata", {}).get("cellId")
+        cell = cell or getattr(self.make, "__qualname__", type(self.make).__qualname__)
         last_run, siblings = Playground._cells.get(cell, ("", []))
         if run == "" or run != last_run:
             for old in siblings:
                 old.close()
             siblings = []
-        Playground._cells[cell] = (run, [*siblings, self])
+        Playground._cells[cell] = (run, siblings)
+        return siblings
 
 
 def label(controls: dict[str, Any], reset_on: Sequence[str]) -> None:

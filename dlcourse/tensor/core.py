@@ -580,7 +580,7 @@ class Tensor:
     def logsumexp(self, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None) -> Tensor:
         """Return log(sum(exp(x))) over ``dim``, without overflow."""
         x, dim = _floating(self), dims(dim, axis, self.ndim)
-        top = x.data.max(axis=dim, keepdims=True)
+        top = x.data.max(axis=dim, keepdims=True, initial=-np.inf)
         top = np.where(np.isfinite(top), top, np.zeros_like(top))
         with np.errstate(divide="ignore"):
             full = top + np.log(np.exp(x.data - top).sum(axis=dim, keepdims=True))
