@@ -83,19 +83,19 @@ def predict(name: str, question: str, options: Sequence[str] | widgets.ValueWidg
         field, form = options, "a number on the slider"
     commit = widgets.Button(
         description="Commit my guess",
-        button_style="primary",
         disabled=bool(prediction.options),  # until one is chosen
-        layout=widgets.Layout(width="auto"),
+        layout=widgets.Layout(width="auto", margin="8px 2px"),
     )
     status = widgets.HTML()
 
     def choose(change: dict[str, Any]) -> None:
-        commit.disabled = False
+        commit.disabled, commit.button_style = False, "primary"
         status.value = _block(f"You chose {change['new']}.")
 
     def keep(_: widgets.Button) -> None:
         prediction.guess = field.value
         field.disabled = commit.disabled = True
+        commit.button_style = ""  # a disabled primary button is hard to read on a dark page
         status.value = _block("Your guess is kept. Now run on and see.")
         progress.guessed(lesson, short, prediction.guess)
         if prediction.outcome is not None:  # the outcome was there first: Run All
