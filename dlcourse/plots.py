@@ -402,7 +402,11 @@ def curves(
     ax.axvline(0, color="#999999", linewidth=0.8)
     lines = {
         name: ax.plot(
-            z, np.asarray(f(z)), color=COLOURS[i % 8], linestyle=DASHES[i % 4], label=name
+            z,
+            np.broadcast_to(f(z), z.shape),
+            color=COLOURS[i % 8],
+            linestyle=DASHES[i % 4],
+            label=name,
         )[0]
         for i, (name, f) in enumerate(functions.items())
     }

@@ -159,6 +159,11 @@ def test_curves_are_told_apart_without_colour(ax):
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["tanh", "ReLU"]
 
 
+def test_a_constant_function_is_a_level_line(ax):
+    line = plots.curves(ax, [0, 1, 2], {"one half": lambda z: 0.5})["one half"]
+    np.testing.assert_array_equal(line.get_ydata(), [0.5, 0.5, 0.5])
+
+
 def test_show_displays_the_sentence_and_closes_the_figure(monkeypatch):
     import matplotlib.pyplot as plt
 
