@@ -142,6 +142,10 @@ def test_the_loss_curves_sentence_tells_what_is_seen(ax):
     for _ in range(100):
         curve.append(9.0)
     assert "rose from 2.00 to 9.00 in 301 steps" in curve.sentence()
+    small = plots.loss_curve(ax, [0.5, *[0.00123] * 2000])
+    assert small.sentence() == "The loss fell from 0.50 to 0.0012 in 2,001 steps."
+    flat = plots.loss_curve(ax, [1.0] * 3)
+    assert flat.sentence() == "The loss is 1.00, as at the start, after 3 steps."
 
 
 def test_a_logarithmic_loss_curve_makes_room_below(ax):

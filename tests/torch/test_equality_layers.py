@@ -11,8 +11,6 @@ from test_equality import SEEDS, SHAPES, classification, close, equal, normal
 from dlcourse import Tensor, nn, optim
 from dlcourse import functional as F
 
-torch.set_num_threads(1)  # two wait for each other where something else runs
-
 
 def layers(kind, dtype, *arguments, **options):
     """One of our layers and PyTorch's of the same name, with the same weights."""
