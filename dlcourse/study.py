@@ -18,6 +18,7 @@ from IPython.display import display
 
 from dlcourse import progress
 from dlcourse.exercises import LESSONS, Question, exercises_of, lettered, listed
+from dlcourse.live.names import names
 
 __all__ = ["predict", "progress_page", "quiz", "reveal"]
 
@@ -96,7 +97,7 @@ def predict(name: str, question: str, options: Sequence[str] | widgets.ValueWidg
         prediction.guess = field.value
         field.disabled = commit.disabled = True
         commit.button_style = ""  # a disabled primary button is hard to read on a dark page
-        status.value = _block("Your guess is kept. Now run on and see.")
+        status.value = _block(f"Your guess, {field.value}, is kept. Now run on and see.")
         progress.guessed(lesson, short, prediction.guess)
         if prediction.outcome is not None:  # the outcome was there first: Run All
             progress.revealed(lesson, short, prediction.outcome)
@@ -104,7 +105,8 @@ def predict(name: str, question: str, options: Sequence[str] | widgets.ValueWidg
 
     field.observe(choose, "value")
     commit.on_click(keep)
-    _show_widget(widgets.VBox([field, widgets.HBox([commit, status])]), f"Your guess: {form}.")
+    row = widgets.HBox([commit, status], layout=widgets.Layout(align_items="center"))
+    _show_widget(widgets.VBox([field, row, *names()]), f"Your guess: {form}.")
 
 
 def reveal(name: str, outcome: str | float) -> None:

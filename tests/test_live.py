@@ -1,8 +1,10 @@
 """View, Throttle, Live and Playground without a browser: what a script and pytest see."""
 
+import asyncio
 import gc
 import io
 import signal
+import statistics
 import threading
 import time
 import tracemalloc
@@ -367,6 +369,48 @@ def test_a_control_of_reset_on_begins_again():
     playground.controls["lr"].value = 0.5
     assert playground.step_count == 1
     assert playground.controls["units"].description == "units ↺"
+
+
+def test_a_control_of_reset_on_acts_soon_while_fast_steps_play():
+    made = []
+
+    def make(c):
+        made.append(c.units)
+        while True:
+            yield 0.0
+
+    async def play():
+        playground = make_playground(make, units=IntSlider(4, max=9), reset_on=["units"])
+        playground.play()
+        waits = []
+        for units in (5, 6, 7, 8, 9):
+            await asyncio.sleep(0.05)
+            playground.controls["units"].value = units
+            began = time.perf_counter()
+            while made[-1] != units and time.perf_counter() < began + 5:
+                await asyncio.sleep(0.001)
+            waits.append(time.perf_counter() - began)
+        playing = playground.playing
+        playground.close()
+        return waits, playing
+
+    waits, playing = asyncio.run(play())
+    assert statistics.median(waits) < 0.5
+    assert made == [4, 5, 6, 7, 8, 9]
+    assert playing
+
+
+def test_before_the_first_step_every_control_shows_at_once():
+    def make(c):
+        yield c.lr
+        yield from [0.0] * 9
+
+    playground = make_playground(make)
+    playground.controls["lr"].value = 0.5
+    assert (playground.step_count, playground.state, playground.playing) == (0, 0.5, False)
+    playground.step()
+    playground.controls["lr"].value = 0.7  # now something would be lost
+    assert (playground.step_count, playground.state) == (1, 0.0)
 
 
 def test_a_plain_function_is_drawn_again_at_every_change():

@@ -19,6 +19,7 @@ import ipywidgets as widgets
 from IPython import get_ipython
 from IPython.display import display
 
+from dlcourse.live.names import names
 from dlcourse.live.view import Frame, View
 from dlcourse.live.watch import Picture, Throttle
 
@@ -93,7 +94,8 @@ class Playground:
         How a state looks. Its figure is built anew at each Reset.
     reset_on : sequence of str
         The controls that `make` reads only before its first yield, such as a number of units:
-        changing one of them starts the training again. They are marked with ↺.
+        changing one of them starts the training again. They are marked with ↺. The others act at
+        the next step; before the first one, they show at once.
     **controls : Widget
         Sliders, drop-downs, pads: anything of ipywidgets with a `value`. One without a description
         gets its name for a label.
@@ -227,8 +229,9 @@ class Playground:
         while self._commands:
             self._deadline = time.monotonic() + PAUSE_AFTER
             self._commands.popleft()()
-        if self._outdated and self._throttle.ready():
-            self._remake()
+        if self._outdated:  # no training meanwhile: its frames would leave no time for this one
+            if self._throttle.ready():
+                self._remake()
         elif self.playing:
             self._train()
         return self.playing or self._outdated or bool(self._commands)
@@ -260,7 +263,8 @@ class Playground:
         self._remake()
 
     def _do_change(self, name: str) -> None:
-        if not self._trains or name in self.reset_on:
+        untrained = self.step_count == 0 and not self.playing  # then there is nothing to lose
+        if not self._trains or name in self.reset_on or untrained:
             self._outdated = True
 
     def _do_rewind(self) -> None:
@@ -394,7 +398,9 @@ class Playground:
         )
         self._message.value = message(self._printed.getvalue(), self.error)
         self._rewind.disabled = self.playing
-        if not self.playing:
+        if self.playing:
+            self._rewind_step.value = ""
+        else:
             self._filling = True
             self._rewind.max = self._rewind.value = max(0, len(self._film.frames) - 1)
             self._rewind_step.value = f"step {self.step_count:,}"
@@ -428,7 +434,7 @@ class Playground:
             control.observe(handler, names="value")
             self._handlers.append((control, handler))
         label(self.controls, self.reset_on)
-        rows = [self._caption, *[buttons] * self._trains, dials, self._message]
+        rows = [self._caption, *[buttons] * self._trains, dials, self._message, *names()]
         self._panel = widgets.VBox(rows)
         self._own = [self._panel, *rows, *buttons.children]
 

@@ -106,6 +106,25 @@ def test_a_slider_acts_while_it_trains(playground):
     assert playground.ask("p.step_count == len(steps)")  # no Reset in between
 
 
+def test_sliders_tell_their_names_and_what_they_show(open_notebook):
+    log = """from ipywidgets import FloatLogSlider
+q = Playground(make, LossView(), reset_on=["units"], rate=FloatLogSlider(0.01, min=-3, max=1,
+    readout_format=".3g"), units=IntSlider(4, max=9))
+q"""
+    guess = """from dlcourse.study import predict
+predict("welcome.compute", "How many?", IntSlider(3, max=9, description="n"))"""
+    notebook = open_notebook(SETUP, log, guess)
+    for cell in range(3):
+        notebook.run(cell)
+    slider = notebook.page.get_by_role("slider", name="rate")
+    expect(slider).to_have_attribute("aria-valuetext", "0.0100")
+    slider.focus()
+    notebook.page.keyboard.press("ArrowRight")
+    expect(slider).to_have_attribute("aria-valuetext", "0.0126")
+    for name in ("Rewind to", "units ↺", "n"):
+        expect(notebook.page.get_by_role("slider", name=name, exact=True)).to_have_count(1)
+
+
 def test_another_cell_runs_meanwhile(playground):
     playground.button("Play").click()
     playground.wait_until("len(steps) > 20")
