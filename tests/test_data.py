@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 
@@ -149,6 +150,7 @@ def folder(tmp_path, monkeypatch):
 def test_manifest_and_folder_agree():
     listed = set(json.loads((FOLDER / "MANIFEST.json").read_text()))
     present = {p.name for p in FOLDER.iterdir() if p.is_file()} - {"MANIFEST.json", "README.md"}
+    present |= {f"checkpoints/{p.name}" for p in FOLDER.glob("checkpoints/*")}
     assert listed == present
     readme = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert [name for name in sorted(listed) if f"| `{name}` |" not in readme] == []
@@ -174,6 +176,20 @@ def test_a_damaged_manifest_is_named(folder, text):
     (folder / "MANIFEST.json").write_text(text)
     with pytest.raises(ValueError, match=r"MANIFEST\.json is damaged.*git checkout"):
         data.load_iris()
+
+
+def test_a_checkpoint_is_checked_and_an_unknown_one_named(folder):
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints/tiny.npz").write_bytes(b"123")
+    manifest = {"checkpoints/tiny.npz": {"sha256": hashlib.sha256(b"123").hexdigest()}}
+    (folder / "MANIFEST.json").write_text(json.dumps(manifest))
+    assert data.checkpoint("tiny").read_bytes() == b"123"
+    with pytest.raises(FileNotFoundError, match="no checkpoint 'huge' is shipped; there are: tiny"):
+        data.checkpoint("huge")
+    store._verified.clear()
+    (folder / "checkpoints/tiny.npz").write_bytes(b"124")
+    with pytest.raises(ValueError, match=r"tiny\.npz is damaged.*git checkout"):
+        data.checkpoint("tiny")
 
 
 def test_an_installed_package_is_mended_by_installing_it(folder, monkeypatch):

@@ -25,10 +25,12 @@ from dlcourse.data.files import (
     load_textures,
     load_weather,
 )
+from dlcourse.data.store import checkpoint
 from dlcourse.data.toys import make_blobs, make_circles, make_moons, make_spiral, make_xor
 
 __all__ = [
     "DataLoader",
+    "checkpoint",
     "load_adult",
     "load_air_passengers",
     "load_breast_cancer",

@@ -36,6 +36,38 @@ def read(name: str) -> bytes:
     return data
 
 
+def checkpoint(name: str) -> Path:
+    """Give the path of a shipped checkpoint, checked like every data file.
+
+    Each was trained with this package by a script in data/build, which `data/README.md` names.
+
+    Parameters
+    ----------
+    name : str
+        Its name without folder and ending: ``"cnn"``.
+
+    Returns
+    -------
+    Path
+        An .npz file, for `dlcourse.train.load` or `dlcourse.train.load_checkpoint`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none of this name.
+    ValueError
+        If the file is damaged.
+    """
+    file = f"checkpoints/{name}.npz"
+    if not (_FOLDER / file).exists():
+        shipped = sorted(path.stem for path in (_FOLDER / "checkpoints").glob("*.npz"))
+        raise FileNotFoundError(
+            f"no checkpoint {name!r} is shipped; there are: {', '.join(shipped) or 'none'}"
+        )
+    read(file)
+    return _FOLDER / file
+
+
 def _bytes(name: str) -> bytes:
     try:
         return (_FOLDER / name).read_bytes()
