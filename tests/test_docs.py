@@ -9,6 +9,7 @@ MODULES = [
     "models",
     "summary",
     "tensor.core",
+    "tensor.tape",
     "tensor.joining",
     "nn.module",
     "gradcheck",

@@ -1,7 +1,8 @@
 """Tensors: numpy arrays that remember how they were computed."""
 
-from dlcourse.tensor.core import (
-    Tensor,
+from dlcourse.tensor.core import Tensor
+from dlcourse.tensor.joining import cat, einsum, stack, where
+from dlcourse.tensor.tape import (
     as_tensor,
     is_grad_enabled,
     no_grad,
@@ -9,7 +10,6 @@ from dlcourse.tensor.core import (
     record,
     unbroadcast,
 )
-from dlcourse.tensor.joining import cat, einsum, stack, where
 
 __all__ = [
     "Tensor",

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from dlcourse.tensor.arrays import nth_axis, plain, sum_to
-from dlcourse.tensor.core import Tensor, as_tensor, operands, record, unbroadcast
+from dlcourse.tensor.core import Tensor
+from dlcourse.tensor.tape import as_tensor, operands, record, unbroadcast
 
 __all__ = ["cat", "einsum", "stack", "where"]
 

@@ -1,0 +1,140 @@
+"""Reductions: many elements become one.
+
+``dim`` (or numpy's word, ``axis``) is None for all axes, an int or a tuple.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from dlcourse.tensor.arrays import Dim, count, degrees_of_freedom, dims, restore
+from dlcourse.tensor.tape import Node, as_tensor, floating, record
+
+if TYPE_CHECKING:
+    from dlcourse.tensor.core import Tensor
+
+__all__ = ["Extreme", "Reductions"]
+
+
+class Extreme(NamedTuple):
+    """What `Tensor.max` and `Tensor.min` along one axis return."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class Reductions(Node):
+    """`Tensor`'s sums, means and extremes."""
+
+    __slots__ = ()
+
+    def sum(self, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None) -> Tensor:
+        """Return the sum over ``dim`` (all axes if None)."""
+        dim = dims(dim, axis, self.ndim)
+
+        def backward(g):
+            return (np.broadcast_to(restore(g, dim, keepdim), self.shape),)
+
+        return record(self.data.sum(axis=dim, keepdims=keepdim), (self,), backward)
+
+    def mean(self, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None) -> Tensor:
+        """Return the mean over ``dim`` (all axes if None)."""
+        x, dim = floating(self), dims(dim, axis, self.ndim)
+        n = count(x.shape, dim)
+
+        def backward(g):
+            return (np.broadcast_to(restore(g / n, dim, keepdim), x.shape),)
+
+        return record(x.data.mean(axis=dim, keepdims=keepdim), (x,), backward)
+
+    def var(
+        self, dim: Dim = None, *, correction: int = 1, keepdim: bool = False, axis: Dim = None
+    ) -> Tensor:
+        """Return the variance over ``dim``: squared deviations over (count - ``correction``)."""
+        x, dim = floating(self), dims(dim, axis, self.ndim)
+        centred = x.data - x.data.mean(axis=dim, keepdims=True)
+        dof = degrees_of_freedom(x.shape, dim, correction)
+
+        def backward(g):
+            return (restore(g, dim, keepdim) * centred * (2 / dof),)
+
+        return record((centred * centred).sum(axis=dim, keepdims=keepdim) / dof, (x,), backward)
+
+    def std(
+        self, dim: Dim = None, *, correction: int = 1, keepdim: bool = False, axis: Dim = None
+    ) -> Tensor:
+        """Return the standard deviation over ``dim``; its slope is taken as 0 where it is 0."""
+        x, dim = floating(self), dims(dim, axis, self.ndim)
+        centred = x.data - x.data.mean(axis=dim, keepdims=True)
+        dof = degrees_of_freedom(x.shape, dim, correction)
+        out = np.sqrt((centred * centred).sum(axis=dim, keepdims=keepdim) / dof)
+
+        def backward(g):
+            slope = np.divide(g, out * dof, out=np.zeros_like(out), where=out > 0)
+            return (restore(slope, dim, keepdim) * centred,)
+
+        return record(out, (x,), backward)
+
+    def logsumexp(self, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None) -> Tensor:
+        """Return log(sum(exp(x))) over ``dim``, without overflow."""
+        x, dim = floating(self), dims(dim, axis, self.ndim)
+        top = x.data.max(axis=dim, keepdims=True, initial=-np.inf)
+        top = np.where(np.isfinite(top), top, np.zeros_like(top))
+        with np.errstate(divide="ignore"):
+            full = top + np.log(np.exp(x.data - top).sum(axis=dim, keepdims=True))
+
+        def backward(g):  # softmax, and 0 where the whole slice is -inf
+            return (restore(g, dim, keepdim) * np.exp(x.data - np.maximum(full, -1e30)),)
+
+        out = full if keepdim else full.squeeze() if dim is None else full.squeeze(dim)
+        return record(out, (x,), backward)
+
+    def max(self, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None) -> Tensor | Extreme:
+        """Return the largest element; along one axis also where it stands.
+
+        Parameters
+        ----------
+        dim, axis : int, tuple of int or None
+            An int returns ``(values, indices)``; a tuple, or None for all axes, the values only.
+        keepdim : bool
+            Keep the reduced axes with length 1.
+
+        Notes
+        -----
+        As in PyTorch, equal largest elements share the gradient equally, but along one axis the
+        element at ``indices`` gets all of it.
+        """
+        return _extreme(self, dims(dim, axis, self.ndim), keepdim, np.max, np.argmax)
+
+    def min(self, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None) -> Tensor | Extreme:
+        """Return the smallest element; along one axis also where it stands (see `max`)."""
+        return _extreme(self, dims(dim, axis, self.ndim), keepdim, np.min, np.argmin)
+
+    def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
+        """Return where the largest element stands (without ``dim``: in the flattened tensor)."""
+        return as_tensor(np.argmax(self.data, axis=dims(dim, None, self.ndim), keepdims=keepdim))
+
+
+def _extreme(x: Tensor, dim: Any, keepdim: bool, pick: Callable, arg: Callable) -> Any:
+    if isinstance(dim, int):
+        at = arg(x.data, axis=dim, keepdims=True)
+
+        def backward(g):
+            full = np.zeros_like(x.data)
+            np.put_along_axis(full, at, restore(g, dim, keepdim), axis=dim)
+            return (full,)
+
+        values = np.take_along_axis(x.data, at, axis=dim)
+        shown = (lambda a: a) if keepdim else (lambda a: a.squeeze(dim))
+        return Extreme(record(shown(values), (x,), backward), as_tensor(shown(at)))
+
+    best = pick(x.data, axis=dim, keepdims=True)
+
+    def backward(g):
+        ties = (x.data == best).astype(g.dtype)
+        return (restore(g, dim, keepdim) * ties / ties.sum(axis=dim, keepdims=True),)
+
+    return record(pick(x.data, axis=dim, keepdims=keepdim), (x,), backward)
