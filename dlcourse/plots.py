@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.colors import to_rgb
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.lines import Line2D
 
 if TYPE_CHECKING:
@@ -30,6 +30,12 @@ SKY, RED, YELLOW, BLACK = "#56B4E9", "#D55E00", "#F0E442", "#000000"
 COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, RED, YELLOW, BLACK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", "-.", ":")
+SIGNED = LinearSegmentedColormap.from_list(
+    "signed",
+    ["#003F63", BLUE, "#FFFFFF", ORANGE, "#8A5A00"],
+    N=257,  # odd: zero is pure white
+)
+"""Colours of numbers with a sign: blue below zero, white at zero, orange above."""
 
 STYLE: dict[str, Any] = {
     "figure.facecolor": "white",
@@ -378,6 +384,97 @@ def loss_curve(
     return curve
 
 
+class ImageGrid:
+    """A grid of equally sized images, one artist for all; made by `image_grid`.
+
+    Attributes
+    ----------
+    image : AxesImage
+        The artist.
+    places : array (N, 2)
+        The middle of each image as (x, y) in the axes, for whoever wants to write there.
+    """
+
+    def __init__(self, ax: Axes, shape: tuple[int, ...], columns: int, gap: int) -> None:
+        self.shape, self.columns, self.gap = shape, columns, gap
+        n, height, width = shape
+        rows = -(-n // columns)
+        row, column = np.divmod(np.arange(n), columns)
+        corners = np.stack([column * (width + gap), row * (height + gap)], axis=1) + gap
+        self.places = corners + np.array([width - 1, height - 1]) / 2
+        self._canvas = np.zeros(  # the gaps stay zero, which is white
+            (rows * (height + gap) + gap, columns * (width + gap) + gap), np.float32
+        )
+        self.image = ax.imshow(self._canvas, interpolation="nearest")
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+
+    def set(self, images: ArrayLike, limit: float | None = None) -> None:
+        """Show other images in the same places.
+
+        Parameters
+        ----------
+        images : array (N, H, W) or (N, 1, H, W)
+            As many as at first, and of the same size.
+        limit : float, optional
+            A new number for the strongest colour; without it the colours keep their meaning.
+        """
+        images = _as_images(images)
+        if images.shape != self.shape:
+            raise ValueError(
+                f"ImageGrid.set got images of shape {images.shape}; this grid was made for "
+                f"{self.shape}"
+            )
+        (_, height, width), gap = self.shape, self.gap
+        for i, one in enumerate(images):
+            top = gap + i // self.columns * (height + gap)
+            left = gap + i % self.columns * (width + gap)
+            self._canvas[top : top + height, left : left + width] = one
+        self.image.set_data(self._canvas)
+        if limit is not None:
+            self.image.set_clim(-limit if self.image.get_cmap().name == "signed" else 0, limit)
+
+
+def image_grid(
+    ax: Axes,
+    images: ArrayLike,
+    *,
+    columns: int | None = None,
+    signed: bool = False,
+    limit: float | None = None,
+    gap: int = 1,
+) -> ImageGrid:
+    """Draw many small images of one size side by side, such as digits or what units respond to.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw; its ticks and frame are taken away.
+    images : array (N, H, W) or (N, 1, H, W)
+        Grey images, 0 is white and larger is darker; or signed ones.
+    columns : int, optional
+        Images in a row; without it, the grid is about twice as wide as high.
+    signed : bool
+        Draw numbers below zero in blue, zero white, above in orange.
+    limit : float, optional
+        The number that has the strongest colour; without it, the largest of the first images.
+    gap : int
+        Pixels between the images.
+
+    Returns
+    -------
+    ImageGrid
+        Its `set(images)` shows others, cheaply.
+    """
+    images = _as_images(images)
+    n, height, width = images.shape
+    columns = columns or min(n, math.ceil(math.sqrt(2 * n * height / width)))
+    grid = ImageGrid(ax, images.shape, columns, gap)
+    grid.image.set_cmap(SIGNED if signed else "gray_r")
+    grid.set(images, limit or float(np.nanmax(np.abs(images), initial=0)) or 1.0)
+    return grid
+
+
 def curves(
     ax: Axes, z: ArrayLike, functions: Mapping[str, Callable[[NDArray], ArrayLike]]
 ) -> dict[str, Line2D]:
@@ -459,3 +556,16 @@ def _as_points(x: ArrayLike) -> NDArray:
             f"x has shape {x.shape}; points in the plane need (N, 2): two columns, one row a point"
         )
     return x
+
+
+def _as_images(images: ArrayLike) -> NDArray:
+    """Check that images are (N, H, W), or (N, 1, H, W) and leave out the 1."""
+    images = np.asarray(images)
+    if images.ndim == 4 and images.shape[1] == 1:
+        images = images[:, 0]
+    if images.ndim != 3 or 0 in images.shape:
+        raise ValueError(
+            f"images have shape {images.shape}; a grid needs (N, H, W): one grey image each, such "
+            "as x.reshape(-1, 28, 28)"
+        )
+    return images

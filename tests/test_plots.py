@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from dlcourse import plots
+from dlcourse.live import View
 
 X = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [2.0, 2.0]])
 Y = np.array([0, 1, 1, 0, 2])
@@ -153,6 +154,66 @@ def test_a_logarithmic_loss_curve_makes_room_below(ax):
     curve = plots.loss_curve(ax, [1.0, 1e-5])
     assert 0 < ax.get_ylim()[0] < 1e-5
     assert curve.ax is ax
+
+
+def test_an_image_grid_shows_every_image_in_its_place_with_one_artist(ax):
+    images = np.arange(5 * 2 * 3, dtype=np.float32).reshape(5, 2, 3)
+    grid = plots.image_grid(ax, images, columns=3)
+    shown = np.asarray(grid.image.get_array())
+    assert ax.get_images() == [grid.image]
+    assert shown.shape == (7, 13)
+    assert np.array_equal(shown[1:3, 1:4], images[0])
+    assert np.array_equal(shown[4:6, 5:8], images[4])
+    assert (shown[4:6, 9:12] == 0).all()  # there is no sixth
+    assert np.array_equal(grid.places[[0, 4]], [[2, 1.5], [6, 4.5]])
+    assert grid.image.get_clim() == (0, 29)
+    grid.set(images[::-1, None])
+    assert np.array_equal(grid.image.get_array()[1:3, 1:4], images[4])
+    assert grid.image.get_clim() == (0, 29)  # a colour keeps its meaning …
+    grid.set(images, limit=2)
+    assert grid.image.get_clim() == (0, 2)  # … unless one says otherwise
+
+
+def test_a_signed_image_grid_is_blue_below_zero_and_orange_above(ax):
+    images = np.zeros((2, 2, 2))
+    images[0, 0, 0], images[1, 1, 1] = -4, 2
+    grid = plots.image_grid(ax, images, signed=True)
+    assert grid.image.get_clim() == (-4, 4)
+    r, g, b = np.moveaxis(grid.image.to_rgba(np.array([-2.0, 0.0, 2.0]))[:, :3], 1, 0)
+    assert b[0] > g[0] > r[0]
+    assert r[1] == g[1] == b[1] == 1
+    assert r[2] > g[2] > b[2]
+    grid.set(images, limit=8)
+    assert grid.image.get_clim() == (-8, 8)
+    assert plots.image_grid(ax, np.zeros((1, 2, 2)), signed=True).image.get_clim() == (-1, 1)
+
+
+def test_an_image_grid_is_updated_fast_by_a_view_as_matplotlib_would_draw_it():
+    class Digits(View):
+        size = (4, 2)
+
+        def build(self, fig):
+            self.grid = plots.image_grid(fig.subplots(), np.zeros((6, 8, 8)), limit=1)
+
+        def set(self, images):
+            self.grid.set(images)
+
+    view = Digits()
+    for seed in range(2):
+        (_, data), _ = view.frame(np.random.default_rng(seed).random((6, 8, 8)))
+    fast = np.asarray(Image.open(io.BytesIO(data))).astype(int)
+    view.grid.image.set_animated(False)
+    view._canvas.draw()
+    slow = np.asarray(view._canvas.buffer_rgba())[..., :3].astype(int)
+    assert (np.abs(fast - slow).max(axis=2) > 3).mean() < 0.05  # but for edges, half a pixel off
+
+
+def test_an_image_grid_says_what_is_wrong(ax):
+    with pytest.raises(ValueError, match=r"\(5, 64\).*\(N, H, W\)"):
+        plots.image_grid(ax, np.zeros((5, 64)))
+    grid = plots.image_grid(ax, np.zeros((5, 8, 8)))
+    with pytest.raises(ValueError, match=r"\(4, 8, 8\).*\(5, 8, 8\)"):
+        grid.set(np.zeros((4, 8, 8)))
 
 
 def test_curves_are_told_apart_without_colour(ax):
