@@ -173,11 +173,10 @@ def test_one_cycle_goes_up_and_down_and_the_momentum_the_other_way():
     optimizer = optim.SGD([p], lr=9, momentum=0.9)
     scheduler = lr_scheduler.OneCycleLR(optimizer, 1.0, 10, pct_start=0.4)
     seen, momenta = [], []
-    for i in range(10):
+    for _ in range(10):
         seen.append(optimizer.lr)
         momenta.append(optimizer.param_groups[0]["momentum"])
-        if i < 9:
-            scheduler.step()
+        scheduler.step()  # after each step of training, also after the last
     assert seen[0] == pytest.approx(0.04)
     assert np.argmax(seen) == np.argmin(momenta) == 3
     assert seen[3] == pytest.approx(1)
@@ -197,7 +196,7 @@ def test_one_cycle_may_begin_or_end_at_its_peak(total, share):
     optimizer = optim.Adam([other(1)])
     schedule = lr_scheduler.OneCycleLR(optimizer, 0.5, total, pct_start=share)
     rates = [schedule.get_last_lr()[0]]
-    for _ in range(total - 1):
+    for _ in range(total):
         schedule.step()
         rates += schedule.get_last_lr()
     assert all(0 < rate <= 0.5 for rate in rates)

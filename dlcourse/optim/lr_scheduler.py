@@ -162,7 +162,7 @@ class OneCycleLR(LRScheduler):
         return self._between(t, self.start_lr, self.max_lr, self.end_lr)
 
     def _go_to(self, t: int) -> None:
-        if t >= self.total_steps:
+        if t > self.total_steps:  # as in PyTorch a step after the last one is no error yet
             raise ValueError(
                 f"OneCycleLR was made for {self.total_steps} steps, and this is one more: "
                 "total_steps must be epochs × len(loader)"
@@ -179,6 +179,7 @@ class OneCycleLR(LRScheduler):
                 group["momentum"] = momentum
 
     def _between(self, t: int, start: float, middle: float, end: float) -> float:
+        t = min(t, self.total_steps - 1)
         if t <= self.peak:
             return _along_cosine(start, middle, t / self.peak if self.peak else 1)
         return _along_cosine(middle, end, (t - self.peak) / (self.total_steps - 1 - self.peak))
