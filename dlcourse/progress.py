@@ -25,9 +25,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 try:
-    import fcntl
+    from fcntl import LOCK_EX, flock
 except ImportError:  # Windows has msvcrt instead; in the browser there is one process and neither
-    fcntl = None
+    flock = None
     try:
         import msvcrt
     except ImportError:
@@ -45,6 +45,8 @@ _warned = False
 def folder() -> Path:
     """Return the folder of the progress file: ``DLCOURSE_HOME``, else the user's data folder.
 
+    In a browser (JupyterLite) it is the lessons' own folder: the browser keeps that one.
+
     Returns
     -------
     Path
@@ -52,6 +54,8 @@ def folder() -> Path:
     """
     if home := os.environ.get("DLCOURSE_HOME"):
         return Path(home).expanduser()
+    if sys.platform == "emscripten":
+        return Path.cwd()
     if sys.platform == "win32":
         base = os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming"
     elif sys.platform == "darwin":
@@ -246,14 +250,14 @@ def _write(path: Path, lessons: dict[str, dict]) -> None:
 def _locked(path: Path) -> Iterator[None]:
     """Hold the lock between processes; the operating system frees it even if this one dies."""
     with open(path, "ab") as file:
-        if fcntl:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        if flock:
+            flock(file, LOCK_EX)
         elif msvcrt:
             msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
         try:
             yield
         finally:
-            if not fcntl and msvcrt:
+            if not flock and msvcrt:
                 msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
 
 
