@@ -238,14 +238,14 @@ def test_windows_locks_and_unlocks_the_same_byte(monkeypatch):
     windows = types.SimpleNamespace(
         LK_LOCK=1, LK_UNLCK=0, locking=lambda file, mode, size: calls.append((mode, size))
     )
-    monkeypatch.setattr(progress, "fcntl", None)
+    monkeypatch.setattr(progress, "flock", None)
     monkeypatch.setattr(progress, "msvcrt", windows, raising=False)
     progress.solved("perceptron", "step")
     assert calls == [(1, 1), (0, 1)]
 
 
 def test_the_browsers_python_has_no_locks(home, monkeypatch):
-    monkeypatch.setattr(progress, "fcntl", None)
+    monkeypatch.setattr(progress, "flock", None)
     monkeypatch.setattr(progress, "msvcrt", None, raising=False)
     progress.solved("perceptron", "step")
     assert "perceptron" in content(home)["lessons"]
