@@ -68,7 +68,7 @@ def gradcheck(
     eps : float
         The step of the central differences.
     atol, rtol : float
-        How far the two may be apart: atol + rtol × |numeric|.
+        How far the two may be apart: atol + rtol times the size of the numeric one.
     raise_exception : bool
         Whether to raise where they differ, or to return False.
 

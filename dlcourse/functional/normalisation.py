@@ -108,7 +108,7 @@ def layer_norm(
 
     Parameters
     ----------
-    input : Tensor or array, shape (..., *normalized_shape)
+    input : Tensor or array, shape (…) + normalized_shape
         Any number of axes before the last.
     normalized_shape : int or tuple of int
         The last axes, over which mean and variance are taken.
@@ -161,7 +161,7 @@ def rms_norm(
 
     Parameters
     ----------
-    input : Tensor or array, shape (..., *normalized_shape)
+    input : Tensor or array, shape (…) + normalized_shape
         Any number of axes before the last.
     normalized_shape : int or tuple of int
         The last axes, over which the mean is taken.

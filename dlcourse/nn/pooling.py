@@ -58,7 +58,7 @@ class AvgPool2d(Module):
 
 
 class AdaptiveAvgPool2d(Module):
-    """Means of a grid of regions, (N, C, *output_size); see `functional.adaptive_avg_pool2d`."""
+    """Means of a grid of regions, (N, C, OH, OW); see `functional.adaptive_avg_pool2d`."""
 
     def __init__(self, output_size: int | tuple[int | None, int | None] | None) -> None:
         self.output_size = output_size
