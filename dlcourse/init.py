@@ -10,29 +10,45 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.tensor import Tensor
+from dlcourse.tensor import Tensor, no_grad
 
 __all__ = [
     "calculate_gain",
+    "constant_",
     "kaiming_normal_",
     "kaiming_uniform_",
     "normal_",
+    "ones_",
     "uniform_",
     "xavier_normal_",
     "xavier_uniform_",
+    "zeros_",
 ]
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, rng: Any = None) -> Tensor:
     """Fill with numbers drawn evenly from ``a`` to ``b``."""
-    tensor.data[...] = np.random.default_rng(rng).uniform(a, b, tensor.shape)
-    return tensor
+    return _fill(tensor, np.random.default_rng(rng).uniform(a, b, tensor.shape))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, rng: Any = None) -> Tensor:
     """Fill with normally distributed numbers."""
-    tensor.data[...] = np.random.default_rng(rng).normal(mean, std, tensor.shape)
-    return tensor
+    return _fill(tensor, np.random.default_rng(rng).normal(mean, std, tensor.shape))
+
+
+def constant_(tensor: Tensor, val: float) -> Tensor:
+    """Fill with one number."""
+    return _fill(tensor, val)
+
+
+def zeros_(tensor: Tensor) -> Tensor:
+    """Fill with 0."""
+    return _fill(tensor, 0)
+
+
+def ones_(tensor: Tensor) -> Tensor:
+    """Fill with 1."""
+    return _fill(tensor, 1)
 
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, rng: Any = None) -> Tensor:
@@ -92,6 +108,11 @@ def calculate_gain(nonlinearity: str, param: float = 0.01) -> float:
     if nonlinearity not in gains:
         raise ValueError(f"nonlinearity={nonlinearity!r}: it must be one of {', '.join(gains)}")
     return gains[nonlinearity]
+
+
+def _fill(tensor: Tensor, values: Any) -> Tensor:
+    with no_grad():
+        return tensor.copy_(values)
 
 
 def _fans(tensor: Tensor) -> tuple[int, int]:

@@ -217,3 +217,55 @@ def test_initialisation_counts_the_kernel_and_refuses_what_has_no_fan():
         init.xavier_uniform_(nn.Parameter(np.empty(3)))
     with pytest.raises(ValueError, match="must be one of"):
         init.calculate_gain("swish")
+
+
+def test_buffers_are_kept_and_saved_but_not_learned():
+    class Counting(nn.Module):
+        def __init__(self):
+            self.register_buffer("count", np.array(0))
+            self.register_buffer("cache", np.zeros(2), persistent=False)
+            self.register_buffer("nothing", None)
+            self.norm = nn.BatchNorm1d(3)
+
+        def forward(self, x):
+            self.count += 1
+            return self.norm(x)
+
+    model = Counting()
+    model(np.ones((2, 3), np.float32))
+    assert [name for name, _ in model.named_buffers()] == [
+        *("count", "cache"),
+        *(f"norm.{name}" for name in ("running_mean", "running_var", "num_batches_tracked")),
+    ]
+    assert len(list(model.buffers())) == 5
+    assert [name for name, _ in model.named_parameters()] == ["norm.weight", "norm.bias"]
+    assert model.state_dict()["count"] == 1
+    assert "cache" not in model.state_dict()
+    assert model.nothing is None
+    assert model.float().cache.dtype == np.float32
+    other = Counting()
+    other.load_state_dict(model.state_dict())
+    assert other.count.item() == 1
+
+
+def test_apply_reaches_the_inner_modules_first():
+    model, seen = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.ReLU())), []
+    assert model.apply(seen.append) is model
+    assert [type(m).__name__ for m in seen] == ["Linear", "ReLU", "Sequential", "Sequential"]
+    assert seen[-1] is model
+    model.apply(lambda m: init.constant_(m.weight, 2) if isinstance(m, nn.Linear) else None)
+    assert (model[0].weight == 2).all()
+    init.ones_(model[0].bias)
+    init.zeros_(model[0].weight)
+    np.testing.assert_array_equal(model(np.ones((1, 2), np.float32)).data, 1)
+
+
+def test_gradients_are_forgotten_or_set_to_0():
+    layer = nn.Linear(2, 1)
+    layer(np.ones((1, 2), np.float32)).sum().backward()
+    layer.bias.grad = None
+    layer.zero_grad(set_to_none=False)
+    np.testing.assert_array_equal(layer.weight.grad, 0)
+    assert layer.bias.grad is None
+    layer.zero_grad()
+    assert layer.weight.grad is None

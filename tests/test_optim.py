@@ -377,3 +377,20 @@ def stepped(kind, n):
 def test_errors_name_the_mend(action, says):
     with pytest.raises(ValueError, match=says):
         action(Tensor(np.ones(1), requires_grad=True))
+
+
+def test_a_group_added_later_has_the_optimisers_settings_where_it_names_none():
+    a, b = (Tensor([1.0], requires_grad=True) for _ in range(2))
+    optimizer = optim.SGD([a], lr=0.1, momentum=0.5)
+    optimizer.add_param_group({"params": b, "lr": 0.01})
+    assert [(g["lr"], g["momentum"]) for g in optimizer.param_groups] == [(0.1, 0.5), (0.01, 0.5)]
+    a.grad, b.grad = np.ones(1, np.float32), np.ones(1, np.float32)
+    optimizer.step()
+    np.testing.assert_allclose([a.item(), b.item()], [0.9, 0.99])
+    optimizer.zero_grad(set_to_none=False)
+    assert (a.grad == 0).all()
+    optimizer.zero_grad()
+    assert a.grad is b.grad is None
+    with pytest.raises(ValueError, match="twice"):
+        optimizer.add_param_group({"params": [a]})
+    assert len(optimizer.param_groups) == 2

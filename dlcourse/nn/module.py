@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,19 @@ class Parameter(Tensor):
 
 
 class Buffer(Tensor):
-    """A tensor that a module keeps but does not learn, such as a running mean: saved with it."""
+    """A tensor that a module keeps but does not learn, such as a running mean.
+
+    Parameters
+    ----------
+    data : array_like
+        The values.
+    persistent : bool
+        Whether it is saved with the module, in its `state_dict`.
+    """
+
+    def __init__(self, data: Any, *, persistent: bool = True) -> None:
+        super().__init__(data)
+        self.persistent = persistent
 
 
 class IncompatibleKeys(NamedTuple):
@@ -93,18 +105,49 @@ class Module:
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Yield every parameter once, with its name, such as ``0.weight``."""
+        return self._named(Parameter)
+
+    def buffers(self) -> Iterator[Buffer]:
+        """Yield every buffer once."""
+        return (buffer for _, buffer in self.named_buffers())
+
+    def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
+        """Yield every buffer once, with its name, such as ``1.running_mean``."""
+        return self._named(Buffer)
+
+    def _named(self, kind: type) -> Iterator[tuple[str, Any]]:
         seen = set()
         for prefix, module in self.named_modules():
             for name, value in vars(module).items():
-                if isinstance(value, Parameter) and id(value) not in seen:
+                if isinstance(value, kind) and id(value) not in seen:
                     seen.add(id(value))
                     yield f"{prefix}.{name}" if prefix else name, value
+
+    def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
+        """Set an attribute that is kept but not learned: a `Buffer`, or None."""
+        setattr(self, name, None if tensor is None else Buffer(tensor, persistent=persistent))
+
+    def apply(self, fn: Callable[[Module], Any]) -> Module:
+        """Call a function with every module inside this one, and then with this one.
+
+        Examples
+        --------
+        >>> from dlcourse import init, nn
+        >>> def he(module):
+        ...     if isinstance(module, nn.Linear):
+        ...         init.kaiming_normal_(module.weight, rng=0)
+        >>> model = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 1)).apply(he)
+        """
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
 
     def _state(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
         """All that is saved. A shared parameter appears under each of its names, as in PyTorch."""
         for kind in (Parameter, Buffer):
             for name, value in vars(self).items():
-                if isinstance(value, kind):
+                if isinstance(value, kind) and getattr(value, "persistent", True):
                     yield prefix + name, value
         for name, child in self.named_children():
             yield from child._state(f"{prefix}{name}.")
@@ -155,6 +198,7 @@ class Module:
             )
         for k, array in arrays.items():
             own[k].data[...] = array
+            own[k]._touch()
         return IncompatibleKeys(missing, unexpected)
 
     def train(self, mode: bool = True) -> Module:
@@ -170,13 +214,13 @@ class Module:
     def requires_grad_(self, requires_grad: bool = True) -> Module:
         """Freeze (False) or unfreeze all parameters."""
         for parameter in self.parameters():
-            parameter.requires_grad = requires_grad
+            parameter.requires_grad_(requires_grad)
         return self
 
-    def zero_grad(self) -> None:
-        """Forget all gradients."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients; or set those that there are to 0."""
         for parameter in self.parameters():
-            parameter.grad = None
+            parameter.zero_grad(set_to_none)
 
     def double(self) -> Module:
         """Convert everything but counts to float64."""
@@ -187,9 +231,10 @@ class Module:
         return self._to(np.float32)
 
     def _to(self, dtype: Any) -> Module:
-        for _, tensor in self._state():
+        for tensor in (*self.parameters(), *self.buffers()):
             if tensor.data.dtype.kind == "f":
                 tensor.data, tensor.grad = tensor.data.astype(dtype), None
+                tensor._touch()
         return self
 
     def extra_repr(self) -> str:

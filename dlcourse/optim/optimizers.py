@@ -27,6 +27,8 @@ class Optimizer:
     ----------
     param_groups : list of dict
         As in PyTorch: change ``group["lr"]`` at any time.
+    defaults : dict
+        The settings of groups that do not name them.
     state : dict
         Parameter → what the rule remembers of it, such as its momentum.
 
@@ -50,24 +52,44 @@ class Optimizer:
                 "optimiser, and set layers as attributes of the model (a plain list hides them)"
             )
         groups = params if isinstance(params[0], dict) else [{"params": params}]
-        self.param_groups = [self._group(group, defaults) for group in groups]
-        if len(set(self._all())) < len(self._all()):
+        self.defaults = defaults
+        self.param_groups: list[dict[str, Any]] = []
+        for group in groups:
+            self.add_param_group(group)
+        self.state: dict[Tensor, dict[str, Any]] = {}
+
+    def add_param_group(self, param_group: Mapping[str, Any]) -> None:
+        """Add parameters with settings of their own, such as those of layers that are thawed.
+
+        Parameters
+        ----------
+        param_group : dict
+            ``{"params": …, "lr": …}``; settings that it does not name are the optimiser's.
+
+        Raises
+        ------
+        ValueError
+            As when the optimiser is made.
+        """
+        group = self._group(param_group)
+        everything = self._all() + group["params"]
+        if len(set(everything)) < len(everything):
             raise ValueError(
                 f"{type(self).__name__} got a parameter twice and would change it twice in each "
                 "step: name every parameter once, in one group"
             )
-        self.state: dict[Tensor, dict[str, Any]] = {}
+        self.param_groups.append(group)
 
-    def _group(self, group: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-        given = group["params"]
-        group = {**defaults, **group, "params": [given] if isinstance(given, Tensor) else [*given]}
+    def _group(self, group: Mapping[str, Any]) -> dict[str, Any]:
+        given = [group["params"]] if isinstance(group["params"], Tensor) else [*group["params"]]
+        group = {**self.defaults, **group, "params": given}
         for p in group["params"]:
             if not isinstance(p, Tensor):
                 raise ValueError(
                     f"{type(self).__name__} got {type(p).__name__} among its parameters: it needs "
                     "tensors, model.parameters()"
                 )
-            if p._backward is not None:
+            if not p.is_leaf:
                 raise ValueError(
                     f"{type(self).__name__} got a tensor of shape {p.shape} that was computed from "
                     "others, so that no gradient stays in it: pass the leaves, or make it one, "
@@ -90,11 +112,11 @@ class Optimizer:
         for group in self.param_groups:
             group["lr"] = value
 
-    def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters; or set those that there are to 0."""
         for group in self.param_groups:
             for p in group["params"]:
-                p.grad = None
+                p.zero_grad(set_to_none)
 
     def step(self) -> None:
         """Change every parameter that has a gradient, by the rule of this optimiser."""
@@ -104,6 +126,7 @@ class Optimizer:
                     if not p.data.flags.c_contiguous:
                         p.data = p.data.copy()
                     self._update(p, group, self.state.setdefault(p, {}))
+                    p._touch()
 
     def _update(self, p: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
         raise NotImplementedError

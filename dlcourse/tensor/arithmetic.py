@@ -150,18 +150,43 @@ class Arithmetic(Node):
         return self._in_place(operator.itruediv, operator.truediv, other)
 
     def _in_place(self, in_place: Callable, out_of_place: Callable, other: Any) -> Tensor:
-        """``w -= lr * w.grad`` changes a leaf itself; anything computed makes a new tensor."""
-        if not (self.requires_grad and self._backward is None):
-            return out_of_place(self, other)
-        if is_grad_enabled():
+        """``w -= lr * w.grad`` changes the tensor itself; where it is recorded, makes a new one."""
+        if is_grad_enabled() and self.requires_grad and self._backward is None:
             raise RuntimeError(
                 "a leaf with requires_grad=True cannot be changed in place while operations are "
                 "recorded: update it inside `with no_grad():`"
             )
-        in_place(self.data, operands(self, other)[1].data)
+        _, other = operands(self, other)
+        if self._backward is not None or (is_grad_enabled() and other.requires_grad):
+            return out_of_place(self, other)
+        try:
+            in_place(self.data, other.data)
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                f"{in_place.__name__} of a tensor of {self.dtype} and shape {self.shape} with one "
+                f"of {other.dtype} and {other.shape}: the result has no place in the first "
+                f"({error}); make a new tensor, x = x + y"
+            ) from None
+        self._touch()
         return self
 
-    # ---- comparisons: tensors of booleans, without gradient ------------------------------
+    def matmul(self, other: Any) -> Tensor:
+        """Return the matrix product, as ``@`` does."""
+        return self @ other
+
+    def dot(self, other: Any) -> Tensor:
+        """Return the sum of products of two tensors of one axis."""
+        return _vector(self) @ _vector(other)
+
+    def outer(self, vec2: Any) -> Tensor:
+        """Return all products of the elements of two tensors of one axis, a matrix."""
+        return _vector(self)[:, None] * _vector(vec2)
+
+    def pow(self, exponent: Any) -> Tensor:
+        """Return each element to a power, as ``**`` does."""
+        return self**exponent
+
+    # ---- comparisons and logic: without gradient -----------------------------------------
 
     def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
         return self._compare(np.equal, other)
@@ -186,6 +211,29 @@ class Arithmetic(Node):
             return NotImplemented
         return as_tensor(_elementwise(ufunc, *operands(self, other)))
 
+    def __and__(self, other: Any) -> Tensor:
+        return self._logic(np.bitwise_and, other)
+
+    def __or__(self, other: Any) -> Tensor:
+        return self._logic(np.bitwise_or, other)
+
+    def __xor__(self, other: Any) -> Tensor:
+        return self._logic(np.bitwise_xor, other)
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
+    def __invert__(self) -> Tensor:
+        return self._logic(lambda a, _: np.invert(a), False)
+
+    def _logic(self, ufunc: Callable, other: Any) -> Tensor:
+        a, b = operands(self, other)
+        if not {a.dtype.kind, b.dtype.kind} <= set("iub"):
+            raise ValueError(
+                f"& | ^ ~ of {a.dtype} and {b.dtype}: they need booleans, such as x > 0, or "
+                "integers; put comparisons in brackets, (x > 0) & (x < 1)"
+            )
+        return as_tensor(_elementwise(ufunc, a, b))
+
     __hash__ = object.__hash__  # by identity, as in PyTorch: == compares values
 
 
@@ -197,3 +245,13 @@ def _elementwise(ufunc: Callable, a: Tensor, b: Tensor) -> np.ndarray:
             f"{ufunc.__name__.strip('_')} of shapes {a.shape} and {b.shape}: compared from the "
             "last axis backwards, lengths must be equal or 1; reshape or unsqueeze one of them"
         ) from None
+
+
+def _vector(x: Any) -> Tensor:
+    x = as_tensor(x)
+    if x.ndim != 1:
+        raise ValueError(
+            f"dot() and outer() got a tensor of shape {x.shape}: it must have one axis; matrices "
+            "are multiplied by @"
+        )
+    return x

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from dlcourse.tensor import tape
 from dlcourse.tensor.arithmetic import Arithmetic
+from dlcourse.tensor.arrays import nth_axis
 from dlcourse.tensor.elementwise import Elementwise
 from dlcourse.tensor.indexing import Indexing
 from dlcourse.tensor.reductions import Reductions
@@ -57,11 +57,7 @@ class Tensor(Arithmetic, Elementwise, Reductions, Shaping, Indexing):
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         self.data = _as_array(data)
         if requires_grad:
-            if self.data.dtype.kind != "f":
-                raise ValueError(
-                    f"Tensor of {self.data.dtype} cannot have a gradient: only floating-point "
-                    "numbers can change a little; convert with x.astype(np.float32)"
-                )
+            _check_floating(self.data)
             self.data = self.data.copy()
         self.requires_grad = requires_grad
         self.grad = None
@@ -87,6 +83,52 @@ class Tensor(Arithmetic, Elementwise, Reductions, Shaping, Indexing):
         """The kind of number, such as float32, float64, int64 or bool."""
         return self.data.dtype
 
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was made, not computed from tensors that need a gradient."""
+        return self._backward is None
+
+    def size(self, dim: int | None = None) -> tuple[int, ...] | int:
+        """Return `shape`, or the length of one axis."""
+        return self.shape if dim is None else self.shape[nth_axis(dim, self.ndim)]
+
+    def dim(self) -> int:
+        """Return the number of axes, `ndim`."""
+        return self.ndim
+
+    def numel(self) -> int:
+        """Return the number of elements."""
+        return self.data.size
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Record every operation on this tensor from now on (or no longer); return it.
+
+        Raises
+        ------
+        RuntimeError
+            If it was computed from others: its history decides.
+        ValueError
+            If its numbers are not floating-point.
+        """
+        if not self.is_leaf:
+            raise RuntimeError(
+                "requires_grad_() of a tensor that was computed from others: only leaves can "
+                "change; take x.detach()"
+            )
+        if requires_grad:
+            _check_floating(self.data)
+        self.requires_grad = requires_grad
+        return self
+
+    def copy_(self, src: Any) -> Tensor:
+        """Write the values of ``src`` (broadcast) into this tensor; return it."""
+        self[...] = src
+        return self
+
+    def tolist(self) -> Any:
+        """Return the values as Python numbers, in lists as deep as there are axes."""
+        return self.data.tolist()
+
     def item(self) -> float | int | bool:
         """Return the only element as a Python number."""
         if self.data.size != 1:
@@ -108,9 +150,6 @@ class Tensor(Arithmetic, Elementwise, Reductions, Shaping, Indexing):
         if self.ndim == 0:
             raise TypeError("a tensor of no axes has no length")
         return self.shape[0]
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return (self[i] for i in range(len(self)))
 
     def __contains__(self, value: Any) -> bool:
         return bool((self == value).data.any())
@@ -157,3 +196,11 @@ def _as_array(data: Any) -> np.ndarray:
             "encode text and missing values as numbers first"
         )
     return array.astype(np.float32) if listed and array.dtype.kind != "b" else array
+
+
+def _check_floating(data: np.ndarray) -> None:
+    if data.dtype.kind != "f":
+        raise ValueError(
+            f"Tensor of {data.dtype} cannot have a gradient: only floating-point numbers can "
+            "change a little; convert with x.astype(np.float32)"
+        )

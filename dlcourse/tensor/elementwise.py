@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlcourse.tensor.tape import Node, floating, operands, record
+from dlcourse.tensor.arrays import plain
+from dlcourse.tensor.tape import Node, as_tensor, floating, operands, record
 
 if TYPE_CHECKING:
     from dlcourse.tensor.core import Tensor
@@ -34,11 +35,23 @@ class Elementwise(Node):
         out = np.sqrt(floating(self).data)
         return record(out, (self,), lambda g: (g / (2 * out),))
 
+    def sin(self) -> Tensor:
+        """Return the sine of each element."""
+        x = floating(self).data
+        return record(np.sin(x), (self,), lambda g: (g * np.cos(x),))
+
+    def cos(self) -> Tensor:
+        """Return the cosine of each element."""
+        x = floating(self).data
+        return record(np.cos(x), (self,), lambda g: (-g * np.sin(x),))
+
     def abs(self) -> Tensor:
         """Return the absolute value of each element; its slope at 0 is taken as 0."""
         return record(np.abs(self.data), (self,), lambda g: (g * np.sign(self.data),))
 
-    def clip(self, min: float | None = None, max: float | None = None) -> Tensor:
+    __abs__ = abs
+
+    def clip(self, min: Any = None, max: Any = None) -> Tensor:
         """Return each element, limited to the range from ``min`` to ``max``.
 
         Elements on or inside the limits pass the gradient on; elements outside do not.
@@ -57,3 +70,43 @@ class Elementwise(Node):
             return (g * inside,)
 
         return record(np.clip(self.data, low, high), (self,), backward)
+
+    clamp = clip
+
+    def masked_fill(self, mask: Any, value: Any) -> Tensor:
+        """Return each element, or ``value`` where ``mask`` (booleans, broadcast) holds."""
+        mask = np.broadcast_to(np.asarray(plain(mask), bool), self.shape)
+        out = np.where(mask, self.dtype.type(value), self.data)
+        return record(out, (self,), lambda g: (np.where(mask, 0, g),))
+
+    def tril(self, diagonal: int = 0) -> Tensor:
+        """Return the last two axes' lower triangle, up to ``diagonal``; 0 above it."""
+        return record(np.tril(self.data, diagonal), (self,), lambda g: (np.tril(g, diagonal),))
+
+    def triu(self, diagonal: int = 0) -> Tensor:
+        """Return the last two axes' upper triangle, from ``diagonal``; 0 below it."""
+        return record(np.triu(self.data, diagonal), (self,), lambda g: (np.triu(g, diagonal),))
+
+    def clone(self) -> Tensor:
+        """Return a copy, which passes its gradient on."""
+        return record(self.data.copy(), (self,), lambda g: (g,))
+
+    def double(self) -> Tensor:
+        """Return each element as float64."""
+        return _converted(self, np.float64)
+
+    def long(self) -> Tensor:
+        """Return each element as int64, cut off towards 0, without gradient."""
+        return as_tensor(self.data.astype(np.int64))
+
+    def float(self) -> Tensor:
+        """Return each element as float32."""
+        return _converted(self, np.float32)
+
+
+def _converted(x: Node, dtype: Any) -> Tensor:
+    """Return x in another kind of numbers; x itself if it has it, as in PyTorch."""
+    x = as_tensor(x)
+    if x.dtype == dtype:
+        return x
+    return record(x.data.astype(dtype), (x,), lambda g: (g.astype(x.dtype),))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlcourse.tensor.arrays import index_part, is_number, nth_axis, single_numbers
-from dlcourse.tensor.tape import Node, record
+from dlcourse.tensor.arrays import index_part, is_number, nth_axis, plain, single_numbers
+from dlcourse.tensor.tape import Node, Part, is_grad_enabled, record
 
 if TYPE_CHECKING:
     from dlcourse.tensor.core import Tensor
@@ -22,22 +23,59 @@ class Indexing(Node):
     __slots__ = ()
 
     def __getitem__(self, index: Any) -> Tensor:
-        parts = index if isinstance(index, tuple) else (index,)
-        index = tuple(index_part(part) for part in parts)
+        index = _parts(index)
         if first := single_numbers(index):  # as in PyTorch; numpy would take them for arrays
             return self[first][tuple(p for p in index if not is_number(p))]
-        # only arrays of integers can name an element twice; everything else is assigned at once
-        once = not any(isinstance(p, np.ndarray) and p.dtype != bool for p in index)
+        return record(self.data[index], (self,), lambda g: (Part(self.data, index, g),))
 
-        def backward(g):
-            full = np.zeros_like(self.data)
-            if once:
-                full[index] = g
-            else:
-                np.add.at(full, index, g)
-            return (full,)
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if is_grad_enabled() and (self.requires_grad or getattr(value, "requires_grad", False)):
+            raise RuntimeError(
+                "x[…] = value is not recorded, and here a gradient would be lost: use where(mask, "
+                "value, x), x.masked_fill(mask, number), cat or stack; to set a parameter's "
+                "values, write inside `with no_grad():`"
+            )
+        index, data = _parts(index), self.data
+        if first := single_numbers(index):
+            index, data = tuple(p for p in index if not is_number(p)), data[first]
+        data[index] = plain(value)
+        self._touch()
 
-        return record(self.data[index], (self,), backward)
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.ndim == 0:
+            raise TypeError("a tensor of no axes has no parts to go through")
+        return iter(self.unbind())
+
+    def unbind(self, dim: int = 0) -> tuple[Tensor, ...]:
+        """Return all slices along ``dim``, without that axis."""
+        before = (slice(None),) * nth_axis(dim, self.ndim)
+        return tuple(self[(*before, i)] for i in range(self.shape[len(before)]))
+
+    def gather(self, dim: int, index: Any) -> Tensor:
+        """Pick along ``dim``: of a matrix with ``dim=1``, ``out[i, j] = x[i, index[i, j]]``.
+
+        Parameters
+        ----------
+        dim : int
+            The axis that ``index`` counts along.
+        index : Tensor or array of integers
+            As many axes as the tensor has, none of the others longer than its own.
+
+        Raises
+        ------
+        ValueError
+            If the axes do not fit, or ``index`` is not whole.
+        """
+        dim, at = nth_axis(dim, self.ndim), np.asarray(plain(index))
+        fits = at.dtype.kind in "iu" and at.ndim == self.ndim
+        if not fits or any(at.shape[i] > n for i, n in enumerate(self.shape) if i != dim):
+            raise ValueError(
+                f"gather(dim={dim}) of a tensor of shape {self.shape} got an index of {at.dtype} "
+                f"and shape {at.shape}: it needs integers, and no axis but {dim} longer than here"
+            )
+        places: list[Any] = list(np.ogrid[tuple(map(slice, at.shape))])
+        places[dim] = at
+        return self[tuple(places)]
 
     def split(
         self, split_size_or_sections: int | Sequence[int], dim: int = 0
@@ -59,7 +97,8 @@ class Indexing(Node):
                 f"split({split_size_or_sections}, dim={dim}) of a tensor of shape {self.shape}: "
                 f"it needs a length from 1, or lengths that add up to {n}"
             )
-        return _pieces(self, list(sizes), dim)
+        before, ends = (slice(None),) * dim, list(itertools.accumulate(sizes, initial=0))
+        return tuple(self[(*before, slice(*ab))] for ab in itertools.pairwise(ends))
 
     def chunk(self, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
         """Return ``chunks`` pieces of one length along ``dim``; the last may be shorter."""
@@ -69,24 +108,5 @@ class Indexing(Node):
         return self.split(max(1, -(-n // chunks)), dim)
 
 
-def _pieces(x: Tensor, sizes: list[int], dim: int) -> tuple[Tensor, ...]:
-    """Cut x into views, whose gradients are joined once all have come."""
-    ends = np.cumsum(sizes)
-    views = np.split(x.data, ends[:-1], axis=dim)
-    came: dict[int, np.ndarray] = {}
-
-    def join(g):
-        parts = [came.get(i, np.broadcast_to(g, v.shape)) for i, v in enumerate(views)]
-        return (np.concatenate(parts, axis=dim),)
-
-    # The whole stands between x and the pieces; they only tell it that a gradient came (by a 0).
-    whole = record(np.zeros((), x.dtype), (x,), join)
-
-    def piece(i):
-        def backward(g):
-            came[i] = g
-            return (np.zeros((), g.dtype),)
-
-        return record(views[i], (whole,), backward)
-
-    return tuple(piece(i) for i in range(len(views)))
+def _parts(index: Any) -> tuple:
+    return tuple(index_part(part) for part in (index if isinstance(index, tuple) else (index,)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from dlcourse.tensor.arrays import Dim, count, degrees_of_freedom, dims, restore
+from dlcourse.tensor.arrays import Dim, count, degrees_of_freedom, dims, nth_axis, restore
 from dlcourse.tensor.tape import Node, as_tensor, floating, record
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ __all__ = ["Extreme", "Reductions"]
 
 
 class Extreme(NamedTuple):
-    """What `Tensor.max` and `Tensor.min` along one axis return."""
+    """What `Tensor.max`, `min`, `sort` and `topk` along one axis return."""
 
     values: Tensor
     indices: Tensor
@@ -116,6 +116,54 @@ class Reductions(Node):
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """Return where the largest element stands (without ``dim``: in the flattened tensor)."""
         return as_tensor(np.argmax(self.data, axis=dims(dim, None, self.ndim), keepdims=keepdim))
+
+    def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
+        """Return where the smallest element stands (without ``dim``: in the flattened tensor)."""
+        return as_tensor(np.argmin(self.data, axis=dims(dim, None, self.ndim), keepdims=keepdim))
+
+    def all(self, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None) -> Tensor:
+        """Return whether all elements over ``dim`` are true (not 0)."""
+        return as_tensor(np.all(self.data, axis=dims(dim, axis, self.ndim), keepdims=keepdim))
+
+    def any(self, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None) -> Tensor:
+        """Return whether any element over ``dim`` is true (not 0)."""
+        return as_tensor(np.any(self.data, axis=dims(dim, axis, self.ndim), keepdims=keepdim))
+
+    # ---- along one axis: as many elements as before --------------------------------------
+
+    def cumsum(self, dim: int) -> Tensor:
+        """Return at each place the sum of all elements along ``dim`` up to it."""
+        dim = nth_axis(dim, self.ndim)
+
+        def backward(g):  # each element counts in all sums from its place on
+            return (np.flip(np.flip(g, dim).cumsum(axis=dim), dim),)
+
+        return record(self.data.cumsum(axis=dim), (self,), backward)
+
+    def sort(self, dim: int = -1, descending: bool = False) -> Extreme:
+        """Return the elements in order along ``dim``, and where each of them stood before.
+
+        Equal elements stay in their order.
+        """
+        dim = nth_axis(dim, self.ndim)
+        if descending:  # turned round before and after, so that equal elements stay in order
+            at = np.argsort(np.flip(self.data, dim), axis=dim, kind="stable")
+            at = self.shape[dim] - 1 - np.flip(at, dim)
+        else:
+            at = np.argsort(self.data, axis=dim, kind="stable")
+        return Extreme(self.gather(dim, at), as_tensor(at))
+
+    def topk(self, k: int, dim: int = -1, largest: bool = True) -> Extreme:
+        """Return the ``k`` largest (or smallest) elements along ``dim``, the first first."""
+        dim = nth_axis(dim, self.ndim)
+        if not 0 <= k <= self.shape[dim]:
+            raise ValueError(
+                f"topk({k}, dim={dim}) of a tensor of shape {self.shape}: it needs a number from 0 "
+                f"to {self.shape[dim]}"
+            )
+        first = (slice(None),) * dim + (slice(k),)
+        values, indices = self.sort(dim, descending=largest)
+        return Extreme(values[first], indices[first])
 
 
 def _extreme(x: Tensor, dim: Any, keepdim: bool, pick: Callable, arg: Callable) -> Any:

@@ -33,6 +33,8 @@ class Shaping(Node):
             ) from None
         return record(out, (self,), lambda g: (g.reshape(self.shape),))
 
+    view = reshape  # a copy where the order in memory needs one, unlike PyTorch's
+
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         """Return the axes from ``start_dim`` to ``end_dim`` as one: ``flatten(1)`` keeps N."""
         if self.ndim == 0:

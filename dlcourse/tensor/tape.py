@@ -38,7 +38,7 @@ __all__ = [
 
 # A context variable, not a global: threads and asyncio tasks each keep their own.
 _grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
-_counter = itertools.count(1)  # leaves have age 0
+_counter = itertools.count(1)  # leaves have age 0 until they are changed in place
 
 
 class no_grad(contextlib.ContextDecorator):
@@ -117,7 +117,7 @@ class Node:
     grad: np.ndarray | None
     requires_grad: bool
 
-    def backward(self, gradient: Any = None) -> None:
+    def backward(self, gradient: Any = None, retain_graph: bool = False) -> None:
         """Fill in `grad` of every leaf that this tensor was computed from.
 
         Parameters
@@ -125,11 +125,14 @@ class Node:
         gradient : array_like, optional
             The derivative of what is finally wanted by this tensor, in its shape. A tensor of one
             element needs none: it is 1.
+        retain_graph : bool
+            Keep the records, so that `backward` can come this way again; they are freed otherwise.
 
         Raises
         ------
         RuntimeError
-            If nothing was recorded, or it was walked already: the records are freed on the way.
+            If nothing was recorded; if it was walked already and freed; or if something that it was
+            computed from has been changed in place since.
         ValueError
             If ``gradient`` is missing or of another shape.
 
@@ -152,17 +155,22 @@ class Node:
             g = grads.pop(id(node), None)
             if g is None:
                 continue
+            if type(g) is Part:
+                g = g.array()
             if node._hooks is not None:
                 g = node._hooked(g)
             if node._backward is None:
                 node._receive(g, owners)
                 continue
             for parent, g_parent in zip(node._parents, node._backward(g), strict=True):
+                if parent._age > node._age:
+                    raise RuntimeError(_changed(parent))
                 if g_parent is not None and parent.requires_grad:
                     key = id(parent)
                     # a new array, never +=: the same array may have been handed to two parents
                     grads[key] = grads[key] + g_parent if key in grads else g_parent
-            node._backward, node._parents = _walked, ()
+            if not retain_graph:
+                node._backward, node._parents = _walked, ()
 
     def _first_gradient(self, gradient: Any) -> np.ndarray:
         if gradient is None:
@@ -190,9 +198,9 @@ class Node:
         self.grad = g.copy(order="C") if shared else g
         owners.add(id(owner(self.grad)))
 
-    def zero_grad(self) -> None:
-        """Forget the gradient: `grad` becomes None."""
-        self.grad = None
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradient: `grad` becomes None. Or, where there is one, set it to 0."""
+        self.grad = None if set_to_none or self.grad is None else np.zeros_like(self.grad)
 
     def retain_grad(self) -> None:
         """Keep this tensor's gradient in `grad`, too: `backward` fills in only that of leaves.
@@ -257,6 +265,13 @@ class Node:
         if None in hooks:
             self.grad = np.array(g) if self.grad is None else np.asarray(self.grad + g)
         return g
+
+    def _touch(self) -> None:
+        """Note that the data were changed in place: it makes older results useless for `backward`.
+
+        Writing to ``.data`` itself is not noticed, as in PyTorch.
+        """
+        self._age = next(_counter)
 
     def detach(self) -> Tensor:
         """Return the same values (and memory) without their history."""
@@ -361,6 +376,38 @@ def unbroadcast(g: np.ndarray, parent: Tensor) -> np.ndarray | None:
 # ---- details of the walk -------------------------------------------------------------
 
 
+class Part:
+    """A gradient that is 0 but at an index: of all that was taken from a tensor in parts.
+
+    Added to each other they stay a list; `array` then adds all of them up in one array.
+    """
+
+    __slots__ = ("like", "parts")
+    __array_ufunc__ = None  # so that array + part asks the part
+
+    def __init__(self, like: np.ndarray, index: Any, g: np.ndarray) -> None:
+        self.like, self.parts = like, [(index, g)]
+
+    def __add__(self, other: Any) -> Any:
+        if type(other) is Part:
+            self.parts += other.parts
+            return self
+        return self.array() + other
+
+    __radd__ = __add__
+
+    def array(self) -> np.ndarray:
+        """Return the gradient in full."""
+        full = np.zeros_like(self.like)
+        for index, g in self.parts:
+            # only arrays of integers can name an element twice; all others are added at once
+            if any(isinstance(i, np.ndarray) and i.dtype != bool for i in index):
+                np.add.at(full, index, g)
+            else:
+                full[index] += g
+        return full
+
+
 def _reachable(root: Node) -> list[Node]:
     """Everything that ``root`` was computed from and that needs a gradient, oldest first."""
     seen, waiting, found = {id(root)}, [root], []
@@ -375,8 +422,17 @@ def _reachable(root: Node) -> list[Node]:
     return found
 
 
+def _changed(tensor: Node) -> str:
+    return (
+        f"backward() came to a tensor of shape {tensor.data.shape} that was changed in place (by "
+        "an optimiser's step(), load_state_dict(), += or the like) after the loss was computed "
+        "from it: call backward() before changing it, or compute the loss again"
+    )
+
+
 def _walked(g: np.ndarray) -> tuple:
     raise RuntimeError(
         "backward() came to an operation that an earlier backward() had walked and freed: compute "
-        "the loss again, or add the losses and call backward() once"
+        "the loss again, add the losses and call backward() once, or call the first with "
+        "retain_graph=True"
     )

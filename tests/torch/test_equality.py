@@ -90,6 +90,15 @@ UNARY = {
     "to the zero": (lambda x: (x * 0) ** 0,) * 2,
     "2**x": (lambda x: 2**x,) * 2,
     "1/x": (lambda x: 1 / (x * x + 1),) * 2,
+    "sin": (lambda x: x.sin(),) * 2,
+    "cos": (lambda x: x.cos(),) * 2,
+    "clamp": (lambda x: x.clamp(min=-0.3),) * 2,
+    "pow": (lambda x: x.pow(2),) * 2,
+    "clone": (lambda x: abs(x.clone()),) * 2,
+    "view": (lambda x: x.view(-1),) * 2,
+    "masked_fill": (lambda x: x.masked_fill((x > 0) & ~(x > 1), 3.0),) * 2,
+    "matmul": (lambda x: x.matmul(x.transpose(-1, -2)) if x.ndim > 1 else x.dot(x),) * 2,
+    "outer": (lambda x: x.flatten().outer(x.flatten()[:2]),) * 2,
     "relu": (F.relu, TF.relu),
     "sigmoid": (F.sigmoid, TF.sigmoid),
     "tanh": (F.tanh, TF.tanh),
@@ -157,8 +166,37 @@ def test_along_one_axis(data, shape, keepdim, seed):
         lambda x: torch.stack([x, x * 2], d),
         x,
     )
+    equal(*[lambda x: x.cumsum(d)] * 2, x)
+    for down in (False, True):
+        equal(*[lambda x: x.sort(d, descending=down).values] * 2, unique)  # noqa: B023
+        equal(*[lambda x: x.topk((x.shape[d] + 1) // 2, d, down).values] * 2, unique)  # noqa: B023
+    pieces = data.draw(st.integers(1, 6))
+    equal(*[lambda x: x.unbind(d)[-1] + x.unbind(d)[0]] * 2, x)
+    equal(*[lambda x: x.chunk(pieces, d)[-1] * 2] * 2, x)
+    equal(*[lambda x: x.split(pieces, d)[0] * 2] * 2, x)
+    if len(shape) > 1:
+        equal(*[lambda x: x.tril(d) + 2 * x.triu(d)] * 2, x)
     order = data.draw(st.permutations(range(len(shape))))
     equal(*[lambda x: x.permute(*order)] * 2, x)
+
+
+@given(data=st.data(), shape=SHAPES, seed=SEEDS)
+def test_gather(data, shape, seed):
+    d = data.draw(st.integers(-len(shape), len(shape) - 1))
+    size = [data.draw(st.integers(1, n)) for n in shape]
+    size[d] = data.draw(st.integers(0, 6))
+    at = np.random.default_rng(seed).integers(0, shape[d], size)
+    equal(lambda x: x.gather(d, at), lambda x: x.gather(d, torch.tensor(at)), normal(seed, *shape))
+
+
+@given(shape=SHAPES, seed=SEEDS)
+def test_parts_may_go_back_one_by_one(shape, seed):
+    a = normal(seed, *shape)
+    ours, theirs = Tensor(a, requires_grad=True), torch.tensor(a, requires_grad=True)
+    for x in (ours, theirs):
+        for k, part in enumerate((*x.chunk(2), *x.split(2), *x)):
+            (part * (k + 1)).sum().backward()
+    close(ours.grad, theirs.grad, np.float64, "gradient")
 
 
 @given(shape=SHAPES, seed=SEEDS)

@@ -1,0 +1,250 @@
+"""Tensor's methods with PyTorch's names, parts with gradients of their own, changes in place."""
+
+import numpy as np
+import pytest
+
+from dlcourse import Tensor, cat, init, nn, no_grad, optim
+from dlcourse import functional as F
+from dlcourse.gradcheck import gradcheck
+
+
+def leaf(*shape, seed=0):
+    return Tensor(np.random.default_rng(seed).uniform(-2, 2, shape), requires_grad=True)
+
+
+X = leaf(3, 4)
+PICKED = np.array([[0, 0, 2, 3], [3, 1, 1, 1]])
+# each method's result in Tensor's words, and in numpy's
+METHODS = {
+    "sin": (lambda x: x.sin(), np.sin),
+    "cos": (lambda x: x.cos(), np.cos),
+    "abs": (lambda x: abs(x), np.abs),
+    "clamp": (lambda x: x.clamp(-1, 1), lambda a: a.clip(-1, 1)),
+    "pow": (lambda x: x.pow(3), lambda a: a**3),
+    "clone": (lambda x: x.clone(), np.array),
+    "view": (lambda x: x.view(2, -1), lambda a: a.reshape(2, -1)),
+    "double": (lambda x: x.double(), lambda a: a),
+    "tril": (lambda x: x.tril(1), lambda a: np.tril(a, 1)),
+    "triu": (lambda x: x.triu(-1), lambda a: np.triu(a, -1)),
+    "masked_fill": (lambda x: x.masked_fill(X > 0, 7), lambda a: np.where(a > 0, 7, a)),
+    "cumsum": (lambda x: x.cumsum(-1), lambda a: a.cumsum(-1)),
+    "cumsum of rows": (lambda x: x.cumsum(0), lambda a: a.cumsum(0)),
+    "sort": (lambda x: x.sort().values, np.sort),
+    "sort down": (lambda x: x.sort(0, descending=True).values, lambda a: -np.sort(-a, 0)),
+    "topk": (lambda x: x.topk(2, 1).values, lambda a: -np.sort(-a)[:, :2]),
+    "topk smallest": (lambda x: x.topk(1, 0, largest=False)[0], lambda a: a.min(0)[None]),
+    "gather": (lambda x: x.gather(1, PICKED), lambda a: np.take_along_axis(a[:2], PICKED, 1)),
+    "gather rows": (
+        lambda x: x.gather(0, PICKED % 3),
+        lambda a: np.take_along_axis(a, PICKED % 3, 0),
+    ),
+    "unbind": (lambda x: x.unbind(1)[2], lambda a: a[:, 2]),
+    "unpacking": (lambda x: cat([*x]), np.ravel),
+    "matmul": (lambda x: x.matmul(x.T), lambda a: a @ a.T),
+    "dot": (lambda x: x[0].dot(x[1]), lambda a: a[0] @ a[1]),
+    "outer": (lambda x: x[0].outer(x[1]), lambda a: np.outer(a[0], a[1])),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_give_numpys_values_and_their_gradients(name):
+    ours, numpys = METHODS[name]
+    np.testing.assert_allclose(ours(X).data, numpys(X.data), rtol=1e-12)
+    assert gradcheck(ours, X)
+
+
+def test_methods_without_gradient():
+    x = Tensor(np.array([[3, 1], [2, 5]]))
+    assert (x.size(), x.size(-1), x.dim(), x.numel()) == ((2, 2), 2, 2, 4)
+    assert x.tolist() == [[3, 1], [2, 5]]
+    assert (x.argmin().item(), x.argmin(0).tolist()) == (1, [1, 0])
+    assert (x > 0).all()
+    assert (x > 2).any(dim=1).tolist() == [True, True]
+    assert (x > 2).all(dim=0, keepdim=True).tolist() == [[False, False]]
+    assert Tensor([-1.7, 1.7]).long().tolist() == [-1, 1]
+    assert (x.float().dtype, x.double().dtype) == (np.float32, np.float64)
+
+
+def test_indices_of_sort_and_topk_name_equal_elements_in_their_order():
+    x = Tensor([2.0, 1.0, 2.0, 1.0])
+    assert x.sort().indices.tolist() == [1, 3, 0, 2]
+    assert x.sort(descending=True).indices.tolist() == [0, 2, 1, 3]
+    assert x.topk(3).indices.tolist() == [0, 2, 1]
+
+
+def test_logic_of_booleans():
+    x = Tensor([-1.0, 0.5, 2.0])
+    assert ((x > 0) & (x < 1)).tolist() == [False, True, False]
+    assert ((x < 0) | (x > 1)).tolist() == [True, False, True]
+    assert (~(x > 0)).tolist() == [True, False, False]
+    assert ((x > 0) ^ True).tolist() == [True, False, False]
+    assert (True & (x > 0)).tolist() == [False, True, True]
+    assert (Tensor(np.array([6, 3])) & 2).tolist() == [2, 2]
+    with pytest.raises(ValueError, match="brackets"):
+        x & (x > 0)
+
+
+def test_a_conversion_keeps_what_needs_none_and_passes_the_gradient_back_in_its_own_kind():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    assert x.float() is x
+    (x.double() ** 2).sum().backward()
+    assert x.grad.dtype == np.float32
+    np.testing.assert_array_equal(x.grad, [2, 4])
+
+
+def test_only_leaves_can_start_or_stop_to_need_a_gradient():
+    x = Tensor([1.0])
+    assert x.requires_grad_() is x
+    assert x.requires_grad
+    assert x.is_leaf
+    assert not (x * 2).is_leaf
+    assert not x.requires_grad_(False).requires_grad
+    with pytest.raises(RuntimeError, match="leaves"):
+        (x.requires_grad_() * 2).requires_grad_()
+    with pytest.raises(ValueError, match="floating-point"):
+        Tensor(np.arange(3)).requires_grad_()
+
+
+# ---- parts ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        lambda x: x.chunk(2),
+        lambda x: x.split([1, 3]),
+        lambda x: x.unbind(),
+        lambda x: tuple(x),
+        lambda x: (x[0], x[1:]),
+    ],
+)
+@pytest.mark.parametrize("computed", [False, True])
+def test_each_part_may_go_back_alone_as_in_pytorch(cut, computed):
+    x = leaf(4, 3)
+    a, *_, b = cut(x + 0 if computed else x)
+    if computed:
+        (a.sum() + b.sum()).backward()
+    else:
+        a.sum().backward()
+        (2 * b).sum().backward()
+    assert x.grad.shape == x.shape
+    expected = np.zeros((4, 3))
+    k, n = (len(p.data) if p.ndim > 1 else 1 for p in (a, b))
+    expected[:k] += 1
+    expected[4 - n :] += 1 if computed else 2
+    np.testing.assert_allclose(x.grad, expected)
+
+
+def test_parts_and_the_whole_add_up_in_any_order():
+    def f(x):
+        whole = x * 2
+        rows = [whole[i] * i for i in (2, 0, 1, 1)]
+        return sum(rows).sum() + (whole * whole).sum() + whole[[0, 0]].sum() + whole[..., 1].sum()
+
+    assert gradcheck(f, leaf(3, 2))
+
+
+def test_many_parts_cost_one_array_not_one_each():
+    x, touched = Tensor(np.ones((2000, 500)), requires_grad=True), []
+    plain = np.zeros_like
+    y = x * 1
+    loss = sum((row.sum() for row in y), start=Tensor(0.0, requires_grad=True).double())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(np, "zeros_like", lambda a: touched.append(1) or plain(a))
+        loss.backward()
+    assert len(touched) == 1
+    np.testing.assert_array_equal(x.grad, 1)
+
+
+# ---- changes in place -------------------------------------------------------------------
+
+CHANGES = {
+    "step": lambda model, x: optim.SGD(model.parameters(), lr=0.1).step(),
+    "load_state_dict": lambda model, x: model.load_state_dict(model.state_dict()),
+    "copy_": lambda model, x: no_grad()(model.weight.copy_)(0),
+    "assignment": lambda model, x: no_grad()(model.weight.__setitem__)(0, 1.0),
+    "in place": lambda model, x: no_grad()(model.weight.__imul__)(2.0),
+    "initialisation": lambda model, x: model.apply(lambda m: init.zeros_(m.weight)),
+    "conversion": lambda model, x: model.double(),
+    "the input": lambda model, x: x.__iadd__(1),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_between_forward_and_backward_is_noticed(name):
+    model, x = nn.Linear(3, 2, rng=0), Tensor(np.ones((4, 3), np.float32))
+    F.mse_loss(model(x), np.zeros((4, 2), np.float32)).backward()
+    loss = F.mse_loss(model(x), np.zeros((4, 2), np.float32))
+    CHANGES[name](model, x)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        loss.backward()
+    model.float().zero_grad()
+    F.mse_loss(
+        model(x), np.zeros((4, 2), np.float32)
+    ).backward()  # what is computed from it now is fine
+    assert model.weight.grad is not None
+
+
+def test_in_place_on_what_needs_no_gradient_changes_it_itself():
+    x = Tensor(np.zeros(2, np.float32))
+    same = x
+    x += 1
+    x *= np.float32(3)
+    assert x is same
+    assert x.tolist() == [3, 3]
+    total = x
+    total += Tensor([1.0, 1.0], requires_grad=True)  # recorded, so a new one
+    assert total.requires_grad
+    assert x.tolist() == [3, 3]
+    with pytest.raises(ValueError, match="x = x"):
+        x += np.zeros((2, 2), np.float32)
+    count = Tensor(np.array([1]))
+    with pytest.raises(ValueError, match="no place"):
+        count += 0.5
+
+
+def test_assignment():
+    x = Tensor(np.zeros((2, 3, 4)))
+    x[0] = 1
+    x[1, :, [0, 2]] = np.array([[1, 2, 3], [4, 5, 6]]).T
+    x[:, -1] = Tensor(np.full(4, 9.0))
+    x[x == 9] = 8
+    expected = np.zeros((2, 3, 4))
+    expected[0], expected[1][:, [0, 2]], expected[:, -1] = 1, [[1, 4], [2, 5], [3, 6]], 8
+    expected[1, :, 0], expected[1, :, 2] = [1, 2, 8], [4, 5, 8]
+    np.testing.assert_array_equal(x.data, expected)
+    w = leaf(3)
+    for target, value in ((w, 1.0), (w * 2, 1.0), (Tensor(np.zeros(3)), w[0])):
+        with pytest.raises(RuntimeError, match="where"):
+            target[0] = value
+    with no_grad():
+        w[0] = 5.0
+    assert w.data[0] == 5
+
+
+def test_retain_graph_walks_again():
+    x = leaf(3)
+    y = (x.exp() * x).sum()
+    y.backward(retain_graph=True)
+    once = x.grad.copy()
+    y.backward()
+    np.testing.assert_allclose(x.grad, 2 * once)
+    with pytest.raises(RuntimeError, match="retain_graph"):
+        y.backward()
+
+
+@pytest.mark.parametrize(
+    ("action", "error", "says"),
+    [
+        (lambda: leaf(2, 3).gather(1, np.zeros(3, int)), ValueError, "gather"),
+        (lambda: leaf(2, 3).gather(1, np.zeros((3, 3), int)), ValueError, "no axis but 1 longer"),
+        (lambda: leaf(2, 3).gather(1, np.zeros((2, 3))), ValueError, "integers"),
+        (lambda: leaf(2, 3).topk(4), ValueError, "from 0 to 3"),
+        (lambda: leaf(2, 3).dot(leaf(3)), ValueError, "one axis"),
+        (lambda: leaf(2, 3).cumsum(2), ValueError, "axis 2"),
+        (lambda: list(leaf()), TypeError, "no axes"),
+    ],
+)
+def test_errors(action, error, says):
+    with pytest.raises(error, match=says):
+        action()
