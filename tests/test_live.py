@@ -413,6 +413,25 @@ def test_before_the_first_step_every_control_shows_at_once():
     assert (playground.step_count, playground.state) == (1, 0.0)
 
 
+def test_a_control_that_the_view_reads_shows_at_once_while_paused():
+    class Zoomed(LineView):
+        def describe(self, state):
+            return f"{state} at {playground.controls['lr'].value}"
+
+    def make(c):
+        yield from (1.0, 2.0, 3.0)
+
+    playground = make_playground(make)
+    playground.view = Zoomed()
+    playground.reset()
+    playground.step()
+    playground.controls["lr"].value = 0.5
+    assert playground.frame[1] == "2.0 at 0.5"
+    assert (playground.step_count, playground.state, len(playground._film.frames)) == (1, 2.0, 2)
+    playground.step()
+    assert playground.state == 3.0
+
+
 def test_a_plain_function_is_drawn_again_at_every_change():
     playground = make_playground(lambda c: c.lr)
     before = playground.frame

@@ -95,7 +95,7 @@ class Playground:
     reset_on : sequence of str
         The controls that `make` reads only before its first yield, such as a number of units:
         changing one of them starts the training again. They are marked with ↺. The others act at
-        the next step; before the first one, they show at once.
+        the next step; before the first one, or where the view reads them, they show at once.
     **controls : Widget
         Sliders, drop-downs, pads: anything of ipywidgets with a `value`. One without a description
         gets its name for a label.
@@ -266,6 +266,8 @@ class Playground:
         untrained = self.step_count == 0 and not self.playing  # then there is nothing to lose
         if not self._trains or name in self.reset_on or untrained:
             self._outdated = True
+        elif not self.playing:
+            self._settle()  # the view may read it, too
 
     def _do_rewind(self) -> None:
         step, self.frame = self._film.frames[self._rewind.value]
