@@ -235,3 +235,29 @@ def test_layers_pass_their_options_on():
 def test_errors_name_the_mend(action, says):
     with pytest.raises(ValueError, match=says):
         action()
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Conv2d(2, 4, 3, stride=2, padding=1, groups=2), (2, 5, 6)),
+        (nn.ConvTranspose2d(2, 4, 3, stride=2, groups=2), (2, 3, 4)),
+        (nn.Conv1d(2, 4, 3, padding="same"), (2, 7)),
+    ],
+)
+def test_a_single_example_is_a_batch_of_one(layer, shape):
+    x = Tensor(np.random.default_rng(0).normal(size=shape), requires_grad=True)
+    layer.double()
+    np.testing.assert_allclose(layer(x).data, layer(x[None]).data[0])
+    assert gradcheck(layer, x)
+    layer.zero_grad()
+    (layer(x) ** 2).sum().backward()
+    once = layer.weight.grad
+    layer.zero_grad()
+    (layer(x[None]) ** 2).sum().backward()
+    np.testing.assert_allclose(layer.weight.grad, once)
+
+
+def test_images_without_channels_are_told_to_get_one():
+    with pytest.raises(ValueError, match=r"axis 0 must be 1 channels; .* x\[:, None\]"):
+        nn.Conv2d(1, 2, 3)(np.ones((4, 8, 8), "f"))

@@ -138,7 +138,7 @@ def test_layers_are_their_functions():
 @pytest.mark.parametrize(
     ("action", "says"),
     [
-        (lambda: nn.MaxPool2d(2)(np.ones((4, 8, 8), "f")), r"MaxPool2d got x .*x\[:, None\]"),
+        (lambda: nn.MaxPool2d(2)(np.ones((8, 8), "f")), r"MaxPool2d got x .*x\[None\]"),
         (lambda: nn.MaxPool2d(2)(np.ones((4, 1, 8, 8), int)), "int64.*astype"),
         (lambda: nn.MaxPool2d(5)(np.ones((4, 1, 4, 8), "f")), "window of 5 does not fit in 4"),
         (lambda: nn.MaxPool2d(2, padding=2)(np.ones((4, 1, 8, 8), "f")), "at most half"),
@@ -149,3 +149,41 @@ def test_layers_are_their_functions():
 def test_errors_name_the_mend(action, says):
     with pytest.raises(ValueError, match=says):
         action()
+
+
+CEIL = {  # with ceil_mode: sizes as PyTorch gives them
+    "odd": ((2, 3, 5, 7), (2, 2), (2, 2), (0, 0), (3, 4)),
+    "overlapping": ((1, 2, 6, 8), (3, 3), (2, 2), (0, 0), (3, 4)),
+    "none begins in the padding": ((1, 1, 4, 5), (2, 2), (2, 3), (1, 1), (3, 2)),
+    "far apart": ((1, 1, 7, 7), (1, 2), (3, 4), (0, 1), (3, 2)),
+}
+
+
+@pytest.mark.parametrize("name", CEIL)
+def test_windows_over_the_end(name):
+    shape, kernel, stride, padding, size = CEIL[name]
+    x = leaf(*shape)
+    largest, mean = np.empty((*shape[:2], *size)), np.empty((*shape[:2], *size))
+    for y, z, *_, seen in windows(x.data, kernel, stride, padding, (1, 1), size):
+        largest[:, :, y, z], mean[:, :, y, z] = seen.max(axis=(2, 3)), seen.mean(axis=(2, 3))
+
+    def max_pool(x):
+        return F.max_pool2d(x, kernel, stride, padding, ceil_mode=True)
+
+    def avg_pool(x):
+        return F.avg_pool2d(x, kernel, stride, padding, True, count_include_pad=False)
+
+    np.testing.assert_array_equal(max_pool(x).data, largest)
+    np.testing.assert_allclose(avg_pool(x).data, mean)
+    assert gradcheck(max_pool, x)
+    assert gradcheck(avg_pool, x)
+    layer = nn.MaxPool2d(kernel, stride, padding, ceil_mode=True)
+    np.testing.assert_array_equal(layer(x).data, largest)
+    assert nn.AvgPool2d(kernel, stride, padding, ceil_mode=True)(x).shape == largest.shape
+
+
+@pytest.mark.parametrize("layer", [nn.MaxPool2d(2), nn.AvgPool2d(3, 2, 1), nn.AdaptiveAvgPool2d(2)])
+def test_a_single_image_is_a_batch_of_one(layer):
+    x = leaf(3, 6, 7)
+    np.testing.assert_array_equal(layer(x).data, layer(x[None]).data[0])
+    assert gradcheck(layer, x)

@@ -37,8 +37,8 @@ def conv2d(
 
     Parameters
     ----------
-    input : Tensor or array, shape (N, C, H, W)
-        N images of C channels, each with H rows and W columns.
+    input : Tensor or array, shape (N, C, H, W) or (C, H, W)
+        N images (or one) of C channels, each with H rows and W columns.
     weight : Tensor, shape (O, C / groups, kh, kw)
         One kernel for each of O output channels.
     bias : Tensor, shape (O,), optional
@@ -54,7 +54,7 @@ def conv2d(
 
     Returns
     -------
-    Tensor, shape (N, O, OH, OW)
+    Tensor, shape (N, O, OH, OW), or (O, OH, OW) of a single image
         OH = ⌊(H + 2p - d (kh - 1) - 1) / s⌋ + 1, and so for OW.
 
     Raises
@@ -73,8 +73,9 @@ def conv2d(
     name = _check("Conv2d", x, weight, bias, groups, weight.shape[1] * groups)
     down, across = window_axes(name, x, weight.shape[2:], stride, padding, dilation)
     w = _as_matrix(weight.data, groups)  # (g, 1, O/g, kh·kw·C/g)
-    windows = _windows(as_rows(x.data), down, across, groups)  # (g, OH, kh·kw·C/g, OW·N)
-    out = np.empty((down.out, len(weight.data), across.out, len(x.data)), x.dtype)  # (OH, O, OW, N)
+    rows = as_rows(x.data)  # (H, C, W, N)
+    windows = _windows(rows, down, across, groups)  # (g, OH, kh·kw·C/g, OW·N)
+    out = np.empty((down.out, len(weight.data), across.out, rows.shape[3]), x.dtype)
     np.matmul(w, windows, out=_grouped(out, groups))
     if bias is not None:
         out += bias.data[:, None, None]
@@ -84,14 +85,14 @@ def conv2d(
         g = _grouped(rows, groups)  # (g, OH, O/g, OW·N)
         gx = gw = None
         if x.requires_grad:
-            gx = as_images(_spread(w, g, down, across))
+            gx = as_images(_spread(w, g, down, across), x.ndim)
         if weight.requires_grad:  # in this order twice as fast as g @ windowsᵀ
             gw = (windows @ g.swapaxes(2, 3)).sum(axis=1)  # (g, kh·kw·C/g, O/g)
             gw = _as_kernels(gw.swapaxes(1, 2), weight.shape)
         return (gx, gw) if bias is None else (gx, gw, _bias_gradient(rows, bias))
 
     parents = (x, weight) if bias is None else (x, weight, bias)
-    return record(as_images(out), parents, backward)
+    return record(as_images(out, x.ndim), parents, backward)
 
 
 def conv1d(
@@ -107,8 +108,8 @@ def conv1d(
 
     Parameters
     ----------
-    input : Tensor or array, shape (N, C, L)
-        N sequences of C channels and length L.
+    input : Tensor or array, shape (N, C, L) or (C, L)
+        N sequences (or one) of C channels and length L.
     weight : Tensor, shape (O, C / groups, k)
         One kernel for each of O output channels.
     bias, stride, padding, dilation, groups
@@ -129,8 +130,8 @@ def conv1d(
     if padding != "same":
         padding = (0, along.before)
     stride, dilation = (1, along.stride), (1, along.dilation)
-    row = conv2d(x.unsqueeze(2), weight.unsqueeze(2), bias, stride, padding, dilation, groups)
-    return row.squeeze(2)
+    row = conv2d(x.unsqueeze(-2), weight.unsqueeze(2), bias, stride, padding, dilation, groups)
+    return row.squeeze(-2)
 
 
 def conv_transpose2d(
@@ -150,8 +151,8 @@ def conv_transpose2d(
 
     Parameters
     ----------
-    input : Tensor or array, shape (N, C, H, W)
-        N images of C channels, each with H rows and W columns.
+    input : Tensor or array, shape (N, C, H, W) or (C, H, W)
+        N images (or one) of C channels, each with H rows and W columns.
     weight : Tensor, shape (C, O / groups, kh, kw)
         The kernels: input channels first, as those of the convolution that it reverses.
     bias : Tensor, shape (O,), optional
@@ -169,7 +170,7 @@ def conv_transpose2d(
 
     Returns
     -------
-    Tensor, shape (N, O, OH, OW)
+    Tensor, shape (N, O, OH, OW), or (O, OH, OW) of a single image
         OH = (H - 1) s - 2p + d (kh - 1) + output_padding + 1, and so for OW.
 
     Raises
@@ -191,16 +192,16 @@ def conv_transpose2d(
         windows = _windows(g, down, across, groups)  # (g, H, kh·kw·O/g, W·N)
         gx = gw = None
         if x.requires_grad:
-            gx = np.empty((down.out, x.shape[1], across.out, len(x.data)), x.dtype)
+            gx = np.empty((down.out, x.shape[-3], across.out, g.shape[3]), x.dtype)
             np.matmul(w, windows, out=_grouped(gx, groups))
-            gx = as_images(gx)
+            gx = as_images(gx, x.ndim)
         if weight.requires_grad:
             gw = (windows @ rows.swapaxes(2, 3)).sum(axis=1)  # (g, kh·kw·O/g, C/g)
             gw = _as_kernels(gw.swapaxes(1, 2), weight.shape)
         return (gx, gw) if bias is None else (gx, gw, _bias_gradient(g, bias))
 
     parents = (x, weight) if bias is None else (x, weight, bias)
-    return record(as_images(out), parents, backward)
+    return record(as_images(out, x.ndim), parents, backward)
 
 
 def _windows(x: np.ndarray, down: Axis, across: Axis, groups: int) -> np.ndarray:
@@ -278,7 +279,7 @@ def _transposed_axes(name, x, weight, stride, padding, output_padding, dilation)
     extra = pair(name, "output_padding", output_padding, least=0)
     axes = []
     for i, kernel in enumerate(weight.shape[2:]):
-        n, s, d, p = x.shape[2 + i], stride[i], dilation[i], padding[i]
+        n, s, d, p = x.shape[i - 2], stride[i], dilation[i], padding[i]
         size = (n - 1) * s - 2 * p + d * (kernel - 1) + extra[i] + 1
         if extra[i] >= max(s, d) or size < 1:
             raise ValueError(

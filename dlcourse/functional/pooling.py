@@ -23,7 +23,12 @@ _DOWN, _ACROSS = 0, 2  # the axes H and W in memory, (H, C, W, N): see windows.p
 
 
 def max_pool2d(
-    input: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1
+    input: Any,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
 ) -> Tensor:
     """Return the largest element in a window that slides over images.
 
@@ -32,8 +37,8 @@ def max_pool2d(
 
     Parameters
     ----------
-    input : Tensor or array, shape (N, C, H, W)
-        The images.
+    input : Tensor or array, shape (N, C, H, W) or (C, H, W)
+        The images, or a single one.
     kernel_size : int or (int, int)
         How many elements are compared, downwards and to the right.
     stride : int or (int, int), optional
@@ -42,11 +47,13 @@ def max_pool2d(
         How much -∞ stands around the input; at most half of ``kernel_size``.
     dilation : int or (int, int)
         How far apart the compared elements are.
+    ceil_mode : bool
+        Whether a last window that reaches over the end counts, too, if it begins on the input.
 
     Returns
     -------
-    Tensor, shape (N, C, OH, OW)
-        OH = ⌊(H + 2p - d (k - 1) - 1) / s⌋ + 1, and so for OW.
+    Tensor, shape (N, C, OH, OW), or (C, OH, OW) of a single image
+        OH = ⌊(H + 2p - d (k - 1) - 1) / s⌋ + 1, and so for OW; with ``ceil_mode`` rounded up.
 
     Raises
     ------
@@ -59,7 +66,7 @@ def max_pool2d(
     came from; of equal elements, to the first one, row by row, as in PyTorch.
     """
     x = as_tensor(input)
-    down, across = _axes("MaxPool2d", x, kernel_size, stride, padding, dilation)
+    down, across = _axes("MaxPool2d", x, kernel_size, stride, padding, dilation, ceil_mode)
     padded = _pad(as_rows(x.data), down, across, -np.inf)  # (H, C, W, N)
     columns, of_columns = _largest(padded, across, _ACROSS)  # (H, C, OW, N)
     best, of_rows = _largest(columns, down, _DOWN)  # (OH, C, OW, N)
@@ -68,9 +75,9 @@ def max_pool2d(
     def backward(g):
         g = _to_largest(as_rows(g), of_rows, between, down, _DOWN)
         g = _to_largest(g, of_columns, before, across, _ACROSS)
-        return (as_images(_unpad(g, down, across)),)
+        return (as_images(_unpad(g, down, across), x.ndim),)
 
-    return record(as_images(best), (x,), backward)
+    return record(as_images(best, x.ndim), (x,), backward)
 
 
 def avg_pool2d(
@@ -78,23 +85,23 @@ def avg_pool2d(
     kernel_size: Size,
     stride: Size | None = None,
     padding: Size = 0,
-    *,
+    ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Tensor:
     """Return the mean of a window that slides over images.
 
     Parameters
     ----------
-    input : Tensor or array, shape (N, C, H, W)
-        The images.
-    kernel_size, stride, padding
+    input : Tensor or array, shape (N, C, H, W) or (C, H, W)
+        The images, or a single one.
+    kernel_size, stride, padding, ceil_mode
         As in `max_pool2d`, but with zeros around the input.
     count_include_pad : bool
         Whether those zeros count among the elements that the sum is divided by.
 
     Returns
     -------
-    Tensor, shape (N, C, OH, OW)
+    Tensor, shape (N, C, OH, OW), or (C, OH, OW) of a single image
 
     Raises
     ------
@@ -102,7 +109,7 @@ def avg_pool2d(
         If the input is no batch of images, or the window does not fit.
     """
     x = as_tensor(input)
-    down, across = _axes("AvgPool2d", x, kernel_size, stride, padding, 1)
+    down, across = _axes("AvgPool2d", x, kernel_size, stride, padding, 1, ceil_mode)
     padded = _pad(as_rows(x.data), down, across, 0)  # (H, C, W, N)
     columns = sum(padded[at] for at in _taps(across, _ACROSS))  # (H, C, OW, N)
     out = sum(columns[at] for at in _taps(down, _DOWN))  # (OH, C, OW, N)
@@ -117,9 +124,9 @@ def avg_pool2d(
             rows[at] += g
         for at in _taps(across, _ACROSS):
             whole[at] += rows
-        return (as_images(_unpad(whole, down, across)),)
+        return (as_images(_unpad(whole, down, across), x.ndim),)
 
-    return record(as_images(out * share), (x,), backward)
+    return record(as_images(out * share, x.ndim), (x,), backward)
 
 
 def adaptive_avg_pool2d(
@@ -129,15 +136,15 @@ def adaptive_avg_pool2d(
 
     Parameters
     ----------
-    input : Tensor or array, shape (N, C, H, W)
-        The images.
+    input : Tensor or array, shape (N, C, H, W) or (C, H, W)
+        The images, or a single one.
     output_size : int or (int, int)
         OH and OW; None keeps H or W. Row y of the output is the mean of the input's rows from
         ⌊y H / OH⌋ to ⌈(y + 1) H / OH⌉.
 
     Returns
     -------
-    Tensor, shape (N, C, OH, OW)
+    Tensor, shape (N, C, OH, OW), or (C, OH, OW) of a single image
 
     Raises
     ------
@@ -151,19 +158,19 @@ def adaptive_avg_pool2d(
     x = as_tensor(input)
     check_images("AdaptiveAvgPool2d", x)
     sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
-    sizes = [n if m is None else m for m, n in zip(sizes, x.shape[2:], strict=True)]
+    sizes = [n if m is None else m for m, n in zip(sizes, x.shape[-2:], strict=True)]
     oh, ow = pair("AdaptiveAvgPool2d", "output_size", sizes)
-    down, across = _means(oh, x.shape[2], x.dtype), _means(ow, x.shape[3], x.dtype)
+    down, across = _means(oh, x.shape[-2], x.dtype), _means(ow, x.shape[-1], x.dtype)
     # np.tensordot(a, rows, 1) sums over the first axis, H; `@` sums over W
     out = across @ np.tensordot(down, as_rows(x.data), 1)  # (OH, C, OW, N)
 
     def backward(g):
-        return (as_images(across.T @ np.tensordot(down.T, as_rows(g), 1)),)
+        return (as_images(across.T @ np.tensordot(down.T, as_rows(g), 1), x.ndim),)
 
-    return record(as_images(out), (x,), backward)
+    return record(as_images(out, x.ndim), (x,), backward)
 
 
-def _axes(name, x, kernel_size, stride, padding, dilation) -> list[Axis]:
+def _axes(name, x, kernel_size, stride, padding, dilation, ceil_mode) -> list[Axis]:
     check_images(name, x)
     kernel = pair(name, "kernel_size", kernel_size)
     around = pair(name, "padding", padding, least=0)
@@ -172,7 +179,8 @@ def _axes(name, x, kernel_size, stride, padding, dilation) -> list[Axis]:
             f"{name}: padding={padding} must be at most half of kernel_size={kernel_size}, or a "
             "window could hold nothing but padding"
         )
-    return window_axes(name, x, kernel, kernel if stride is None else stride, around, dilation)
+    stride = kernel if stride is None else stride
+    return window_axes(name, x, kernel, stride, around, dilation, ceil_mode)
 
 
 def _taps(axis: Axis, dim: int) -> list[tuple[slice, ...]]:
@@ -212,10 +220,9 @@ def _to_largest(
 
 def _pad(x: np.ndarray, down: Axis, across: Axis, value: float) -> np.ndarray:
     """(H, C, W, N) with the padding around it."""
-    if down.before == across.before == 0:
+    if (down.padded, across.padded) == (down.size, across.size):
         return x
-    h, c, w, n = x.shape
-    out = np.full((h + 2 * down.before, c, w + 2 * across.before, n), value, x.dtype)
+    out = np.full((down.padded, x.shape[1], across.padded, x.shape[3]), value, x.dtype)
     _unpad(out, down, across)[...] = x
     return out
 
@@ -227,8 +234,9 @@ def _unpad(x: np.ndarray, down: Axis, across: Axis) -> np.ndarray:
 
 def _counted(axis: Axis, count_include_pad: bool) -> np.ndarray:
     """How many elements of each window along an axis are counted."""
-    if count_include_pad:
-        return np.full(axis.out, axis.kernel)
+    if count_include_pad:  # those of ``padding``; not what ``ceil_mode`` goes over the end
+        start = np.arange(axis.out) * axis.stride
+        return np.minimum(axis.kernel, axis.size + 2 * axis.before - start)
     counts = np.zeros(axis.out)
     for out, _ in axis.taps():
         counts[out] += 1

@@ -2,7 +2,8 @@
 
 Images are (N, C, H, W) outside and lie in memory as (H, C, W, N): what is added up or compared for
 N images at once stands side by side, and a row of pixels is one block. Results keep that order, so
-that the next layer finds it; their ``.data`` is a transposed view in PyTorch's shape.
+that the next layer finds it; their ``.data`` is a transposed view in PyTorch's shape. One image
+(C, H, W) is a batch of one inside.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ Size = int | Sequence[int]
 
 
 def as_rows(images: np.ndarray) -> np.ndarray:
-    """Return (N, C, H, W) as (H, C, W, N): a copy only if it does not lie in memory like that."""
+    """Return (N, C, H, W) or (C, H, W) as (H, C, W, N): a copy only if it lies otherwise."""
+    images = images if images.ndim == 4 else images[None]
     return np.ascontiguousarray(images.transpose(2, 1, 3, 0))
 
 
-def as_images(rows: np.ndarray) -> np.ndarray:
-    """Return (H, C, W, N) as (N, C, H, W), a view."""
-    return rows.transpose(3, 1, 0, 2)
+def as_images(rows: np.ndarray, ndim: int) -> np.ndarray:
+    """Return (H, C, W, N) as (N, C, H, W), or (C, H, W) where ``ndim`` is 3, a view."""
+    images = rows.transpose(3, 1, 0, 2)
+    return images if ndim == 4 else images[0]
 
 
 class Axis(NamedTuple):
@@ -46,6 +49,11 @@ class Axis(NamedTuple):
     def reach(self) -> int:
         """How much all windows together cover, padding included."""
         return (self.out - 1) * self.stride + (self.kernel - 1) * self.dilation + 1
+
+    @property
+    def padded(self) -> int:
+        """How long the input is with the padding that some window stands on."""
+        return max(self.reach, self.before + self.size)
 
     @property
     def inside(self) -> slice:
@@ -72,13 +80,14 @@ class Axis(NamedTuple):
 def window_axes(
     name: str,
     x: Tensor,
-    kernel: Size,
+    kernel: Sequence[int],
     stride: Size,
     padding: Size | str,
     dilation: Size,
+    ceil_mode: bool = False,
 ) -> list[Axis]:
     """Check the sizes of a window on the last axes of ``x``, and return where it goes on each."""
-    n = x.ndim - 2
+    n = len(kernel)
     kernel = pair(name, "kernel_size", kernel, n)
     stride = pair(name, "stride", stride, n)
     dilation = pair(name, "dilation", dilation, n)
@@ -92,9 +101,12 @@ def window_axes(
         around = [(p, 2 * p) for p in pair(name, "padding", padding, n, least=0)]
     axes = []
     for size, k, s, d, (before, both) in zip(
-        x.shape[2:], kernel, stride, dilation, around, strict=True
+        x.shape[-n:], kernel, stride, dilation, around, strict=True
     ):
-        out = (size + both - d * (k - 1) - 1) // s + 1
+        last = size + both - d * (k - 1) - 1  # where the last window can begin, at most
+        out = last // s + 1
+        if ceil_mode and last % s and out * s < size + before:  # one more, over the end
+            out += 1
         if out < 1:
             raise ValueError(
                 f"{name} got x of shape {x.shape}: a window of {d * (k - 1) + 1} does not fit in "
@@ -118,16 +130,16 @@ def pair(name: str, what: str, value: Any, n: int = 2, least: int = 1) -> tuple[
 
 
 def check_images(name: str, x: Tensor, channels: int | None = None, axes: str = "NCHW") -> None:
-    """Raise a ValueError unless ``x`` is floating-point, with these axes and channels."""
+    """Raise a ValueError unless ``x`` is floating-point, with these axes (or all but N)."""
     mend = None
-    if x.ndim != len(axes):
-        mend = f"it must have {len(axes)} axes, ({', '.join(axes)})"
-        if x.ndim == len(axes) - 1:
-            mend += (
-                "; give each example its channel, x[:, None], or a single one its batch, x[None]"
-            )
-    elif channels is not None and x.shape[1] != channels:
-        mend = f"its axis 1 must be {channels} channels"
+    if x.ndim not in (len(axes), len(axes) - 1):
+        mend = f"it must have the axes ({', '.join(axes)}), or ({', '.join(axes[1:])}) for one"
+        if x.ndim == len(axes) - 2:
+            mend += "; give it its channel, x[None]"
+    elif channels is not None and x.shape[1 - len(axes)] != channels:
+        mend = f"its axis {x.ndim - len(axes) + 1} must be {channels} channels"
+        if channels == 1 and x.ndim == len(axes) - 1:
+            mend += "; give each example its channel, x[:, None]"
         if x.shape[-1] == channels:
             mend += "; if the channels come last, np.moveaxis(x, -1, 1)"
     elif x.dtype.kind != "f":

@@ -14,14 +14,21 @@ class MaxPool2d(Module):
     """The largest element in a window that slides over images; see `functional.max_pool2d`."""
 
     def __init__(
-        self, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1
+        self,
+        kernel_size: Size,
+        stride: Size | None = None,
+        padding: Size = 0,
+        dilation: Size = 1,
+        ceil_mode: bool = False,
     ) -> None:
         self.kernel_size, self.stride = kernel_size, stride
-        self.padding, self.dilation = padding, dilation
+        self.padding, self.dilation, self.ceil_mode = padding, dilation, ceil_mode
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C, OH, OW)."""
-        return F.max_pool2d(input, self.kernel_size, self.stride, self.padding, self.dilation)
+        return F.max_pool2d(
+            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
+        )
 
     def extra_repr(self) -> str:
         """Return the size of the window."""
@@ -36,11 +43,11 @@ class AvgPool2d(Module):
         kernel_size: Size,
         stride: Size | None = None,
         padding: Size = 0,
-        *,
+        ceil_mode: bool = False,
         count_include_pad: bool = True,
     ) -> None:
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
-        self.count_include_pad = count_include_pad
+        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C, OH, OW)."""
@@ -49,7 +56,8 @@ class AvgPool2d(Module):
             self.kernel_size,
             self.stride,
             self.padding,
-            count_include_pad=self.count_include_pad,
+            self.ceil_mode,
+            self.count_include_pad,
         )
 
     def extra_repr(self) -> str:

@@ -71,7 +71,8 @@ def convolution(draw, transposed=False):
             assume(size[i] + 2 * options["padding"][i] >= reach)
         weight = (o * groups, c, *kernel)
     shapes = [(n, c * groups, *size), weight] + [(o * groups,)] * draw(st.booleans())
-    return [normal(draw(SEEDS), *shape) for shape in shapes], options
+    x, *parameters = (normal(draw(SEEDS), *shape) for shape in shapes)
+    return [x[0] if draw(st.booleans()) else x, *parameters], options  # or a single image
 
 
 @given(case=convolution())
@@ -94,7 +95,7 @@ def test_conv_transpose2d(case):
 def test_conv1d(case):
     (x, w, *b), options = case
     options = {k: v if k == "groups" else v[1] for k, v in options.items()}
-    arrays = x[:, :, 0], w[:, :, 0], *b
+    arrays = x[..., 0, :], w[:, :, 0], *b
     equal(lambda *a: F.conv1d(*a, **options), lambda *a: TF.conv1d(*a, **options), *arrays)
 
 
@@ -106,7 +107,7 @@ def test_same_padding(case):
     equal(lambda *a: F.conv2d(*a, **options), lambda *a: TF.conv2d(*a, **options), *arrays)
     (x, w, *b), dilation = arrays, options["dilation"][1]
     options.update(dilation=dilation)
-    arrays = x[:, :, 0], w[:, :, 0], *b
+    arrays = x[..., 0, :], w[:, :, 0], *b
     equal(lambda *a: F.conv1d(*a, **options), lambda *a: TF.conv1d(*a, **options), *arrays)
 
 
@@ -120,17 +121,19 @@ def test_pooling(data, ties, seed):
         data.draw(st.integers(d * (k - 1) + 1, 12)) for k, d in zip(kernel, dilation, strict=True)
     ]
     x = normal(seed, data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3)), *size)
+    x = x[0] if data.draw(st.booleans()) else x
     if ties:
         x = x.round()
+    up = data.draw(st.booleans())
     equal(
-        lambda x: F.max_pool2d(x, kernel, stride, padding, dilation),
-        lambda x: TF.max_pool2d(x, kernel, stride, padding, dilation),
+        lambda x: F.max_pool2d(x, kernel, stride, padding, dilation, up),
+        lambda x: TF.max_pool2d(x, kernel, stride, padding, dilation, up),
         x,
     )
     for counted in (True, False):
         equal(
-            lambda x, c=counted: F.avg_pool2d(x, kernel, stride, padding, count_include_pad=c),
-            lambda x, c=counted: TF.avg_pool2d(x, kernel, stride, padding, count_include_pad=c),
+            lambda x, c=counted: F.avg_pool2d(x, kernel, stride, padding, up, c),
+            lambda x, c=counted: TF.avg_pool2d(x, kernel, stride, padding, up, c),
             x,
         )
     out = tuple(data.draw(st.none() | st.integers(1, 9)) for _ in range(2))
