@@ -1,0 +1,89 @@
+"""Lesson 03's four playgrounds, driven by clicks."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from playwright.sync_api import expect
+
+LESSON = Path(__file__).parents[2] / "notebooks" / "03_backprop.ipynb"
+
+
+@pytest.fixture(scope="module")
+def sources():
+    cells = nbformat.read(LESSON, as_version=4).cells
+    return [cell.source for cell in cells if cell.cell_type == "code"]
+
+
+def cell_with(sources, text):
+    return next(source for source in sources if text in source)
+
+
+def test_stepping_through_the_graph(open_notebook, sources):
+    notebook = open_notebook(sources[0])
+    notebook.run(0)
+    notebook.button("Step").wait_for()
+    for count in range(1, 16):  # seven operations forward, the turn, seven back
+        notebook.button("Step").click()
+        notebook.wait_until(f"graph_playground.step_count == {count}")
+        if count == 7:
+            assert notebook.ask("graph_playground.state.known['L']") == 4
+            assert notebook.ask("graph_playground.state.flow") == {}
+            forward = notebook.picture(0)
+    assert notebook.ask("graph_playground.state.flow['w1', 'p1']") == 12
+    expect(notebook.page.get_by_text("to w1: 4 × 3 = 12")).to_be_visible()
+    assert notebook.picture(0) != forward
+
+    notebook.page.get_by_role("slider", name="first weight ↺").focus()
+    notebook.page.keyboard.press("ArrowRight")
+    notebook.wait_until("graph_playground.step_count == 0")
+    assert notebook.ask("graph_playground.state.known['w1']") == 1.25
+
+    notebook.cells.nth(0).locator("select").select_option("a number used twice")
+    notebook.wait_until("graph_playground.state.graph == 'a number used twice'")
+    notebook.button("Play").click()
+    notebook.wait_until("len(graph_playground.state.losses) >= 3")
+    notebook.button("Pause").click()
+    losses = notebook.ask("graph_playground.state.losses")
+    assert losses[2] < losses[1] < losses[0]
+
+
+def test_microscope_blame_and_deep_stack(open_notebook, sources):
+    shown = [f"{name} = Playground(" for name in ("microscope", "travelling", "stack_lab")]
+    earlier = sources[: sources.index(cell_with(sources, shown[2]))]
+    setup = "\n".join(source for source in earlier if "ex." not in source)
+    notebook = open_notebook(setup, *(cell_with(sources, text) for text in shown))
+    for cell in range(4):
+        notebook.run(cell)
+    notebook.wait_for_kernel()
+
+    before = notebook.picture(1)
+    notebook.page.get_by_role("slider", name="epsilon").focus()
+    for _ in range(16):
+        notebook.page.keyboard.press("ArrowLeft")
+    notebook.wait_until("microscope.state[1] < 1.1e-5")
+    rough = notebook.ask("float(abs(microscope.view.slope / true_slopes[AT] - 1))")
+    assert notebook.picture(1) != before
+    notebook.cells.nth(1).locator("select").select_option("float64")
+    notebook.wait_until("microscope.state[0] == 'float64'")
+    fine = notebook.ask("float(abs(microscope.view.slope / true_slopes[AT] - 1))")
+    assert fine < 1e-6 < 1e-3 < rough
+
+    before = notebook.picture(2)
+    for count in range(1, 6):
+        notebook.button("Step", cell=2).click()
+        notebook.wait_until(f"travelling.step_count == {count}")
+    assert notebook.ask("travelling.state[1]") == 1  # four stages of one digit, then the next
+    assert notebook.picture(2) != before
+    digit = notebook.ask("travelling.state[0]")
+    notebook.cells.nth(2).get_by_role("checkbox").click()
+    notebook.wait_until("travelling.step_count == 0")
+    assert notebook.ask("travelling.state[0]") == 0 != digit
+
+    before = notebook.picture(3)
+    notebook.page.get_by_role("slider", name="gain").focus()
+    for _ in range(33):
+        notebook.page.keyboard.press("ArrowRight")
+    notebook.wait_until("abs(stack_lab.state[1] - 2) < 1e-9")
+    expect(notebook.page.get_by_role("status").filter(has_text="Both get through.")).to_be_visible()
+    assert notebook.picture(3) != before
