@@ -102,6 +102,7 @@ def test_layers_are_their_functions():
         (lambda: F.nll_loss(leaf(4, 3), [0, 1, 3, 2]), "nll_loss got label 3"),
         (lambda: F.nll_loss(leaf(4, 3), np.ones(4)), "integer labels"),
         (lambda: F.nll_loss(leaf(4, 3), [0, 1]), "nll_loss.*one label per example"),
+        (lambda: F.cross_entropy(leaf(4, 3), leaf(4, 3)), "constant: pass target.detach"),
     ],
 )
 def test_errors_name_the_mend(action, says):

@@ -248,3 +248,21 @@ def test_retain_graph_walks_again():
 def test_errors(action, error, says):
     with pytest.raises(error, match=says):
         action()
+
+
+def test_a_single_number_has_an_axis_for_reductions_as_in_pytorch():
+    x = Tensor(np.array(2.0), requires_grad=True)
+    for result in (x.sum(0), x.mean(-1), x.logsumexp(0)):
+        result.backward()
+        assert result.shape == ()
+    assert x.grad == 3
+    assert x.argmax(0).item() == 0
+    with pytest.raises(ValueError, match="axis 1 of a tensor of 0 axes: it has none"):
+        x.sum(1)
+
+
+def test_clip_of_integers_by_what_is_none():
+    out = Tensor(np.array([-2, 0, 2])).clamp(-0.5, 1)
+    assert out.dtype == np.float32
+    assert out.tolist() == [-0.5, 0, 1]
+    assert Tensor(np.array([-2, 2])).clamp(0, 1).dtype == np.int64

@@ -1,5 +1,9 @@
 """The four models: shapes, counts, causality, sampling, and that they learn."""
 
+import contextlib
+import gc
+import sys
+
 import numpy as np
 import pytest
 
@@ -213,3 +217,63 @@ def test_summary_leaves_modules_as_they_were():
     assert not model.training
     assert summary(nn.LSTM(3, 4), np.zeros((5, 2, 3), np.float32)).flops == 2 * 16 * 7 * 10
     assert isinstance(model(np.zeros((1, 2), np.float32)), Tensor)
+
+
+TRAINED = {
+    "MLP": (lambda: MLP([6, 8, 3], rng=0), (5, 6)),
+    "LeNet": (lambda: LeNet(rng=0), (2, 1, 28, 28)),
+    **{
+        cell: (lambda cell=cell: CharRNN(7, 4, 5, num_layers=2, cell=cell, rng=0), (3, 4))
+        for cell in ("RNN", "LSTM", "GRU")
+    },
+    "GPT": (lambda: GPT(GPTConfig(7, 4, 2, 2, 8, dropout=0.1), rng=0), (3, 4)),
+}
+
+
+@contextlib.contextmanager
+def no_garbage_collector():
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_no_reference_cycle_keeps_a_graph_alive(name):
+    make, shape = TRAINED[name]
+    model, rng = make(), np.random.default_rng(0)
+    optimizer = optim.AdamW(model.parameters())
+    x = rng.integers(0, 7, shape) if shape == (3, 4) else rng.normal(size=shape).astype(np.float32)
+
+    def loss():
+        out = model(x)
+        out = out[0] if isinstance(out, tuple) else out
+        return (out * out).mean()
+
+    loss().backward()
+    optimizer.step()
+    with no_garbage_collector():
+        loss().backward()
+        optimizer.step()
+        loss()  # a graph that is never walked
+        assert gc.collect() == 0  # objects that only the garbage collector could free
+
+
+def test_memory_is_flat_over_10_000_steps():
+    model, x = MLP([2, 4, 1], nn.Tanh, rng=0), np.ones((8, 2), np.float32)
+    optimizer = optim.Adam(model.parameters())
+
+    def steps(n):
+        for _ in range(n):
+            optimizer.zero_grad()
+            F.mse_loss(model(x), x[:, :1]).backward()
+            optimizer.step()
+
+    with no_garbage_collector():
+        steps(100)
+        before = sys.getallocatedblocks()
+        steps(10_000)
+        grown = sys.getallocatedblocks() - before
+    assert grown < 5_000  # Python keeps up to 2,000 freed tuples of each length for reuse

@@ -288,3 +288,14 @@ X = np.ones((5, 2, 3), np.float32)
 def test_errors_name_the_mend(action, says):
     with pytest.raises(ValueError, match=says):
         action()
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+def test_an_empty_batch_gives_nothing_and_gradients_of_0(kind):
+    layer = kind(3, 4, num_layers=2, bidirectional=True)
+    x = Tensor(np.zeros((5, 0, 3), np.float32), requires_grad=True)
+    out, _ = layer(x)
+    assert out.shape == (5, 0, 8)
+    out.sum().backward()
+    assert x.grad.shape == x.shape
+    assert all((p.grad == 0).all() and p.grad.shape == p.shape for p in layer.parameters())

@@ -260,7 +260,7 @@ def cross_entropy(
     Raises
     ------
     ValueError
-        If the shapes do not fit or a label is out of range.
+        If the shapes do not fit, a label is out of range or the target needs a gradient.
 
     Notes
     -----
@@ -269,6 +269,7 @@ def cross_entropy(
     is p Σa - a.
     """
     z = as_tensor(input)
+    _check_constant("cross_entropy", target)
     if z.ndim == 0 or z.dtype.kind != "f":
         raise ValueError(
             f"cross_entropy got logits of shape {z.shape} and dtype {z.dtype}: it needs a "
@@ -404,9 +405,13 @@ def _same_shape(name: str, input: Any, target: Any) -> tuple[Tensor, Tensor]:
     return x, t
 
 
-def _check_constant_probabilities(name: str, t: Tensor) -> None:
-    if t.requires_grad:
+def _check_constant(name: str, target: Any) -> None:
+    if isinstance(target, Tensor) and target.requires_grad:
         raise ValueError(f"{name} takes its target as a constant: pass target.detach()")
+
+
+def _check_constant_probabilities(name: str, t: Tensor) -> None:
+    _check_constant(name, t)
     _check_range(name, "target", t.data)
 
 

@@ -178,7 +178,7 @@ def lstm(
             dz[t, :3] *= dc
             dz[t, 3] *= dh
             dc *= f[t]
-            dh = (back @ dz[t].reshape(-1, B)).reshape(H, B)
+            dh = (back @ dz[t].reshape(4 * H, B)).reshape(H, B)
         return (*_outside_the_loop(dz, None, x, h[:-1], parameters), dh.T, dc.T)
 
     both = record(states[1:].transpose(1, 0, 3, 2), parents, backward)  # (2, T, B, H)
@@ -400,7 +400,7 @@ def _from_inputs(x: Tensor, weight: Tensor, bias: np.ndarray, scale: Any = 1) ->
     W = np.concatenate([weight.data, bias[:, None]], axis=1).reshape(gates, -1, E + 1)
     columns = np.ones((T, E + 1, B), x.dtype)  # [xₜ, 1]
     columns[:, :E] = x.data.swapaxes(1, 2)
-    return ((W * scale).reshape(n, E + 1) @ columns).reshape(T, gates, -1, B)
+    return ((W * scale).reshape(n, E + 1) @ columns).reshape(T, gates, n // gates, B)
 
 
 def _outside_the_loop(
@@ -420,7 +420,7 @@ def _outside_the_loop(
     weight_ih, weight_hh, b_ih, b_hh = parameters
     dx = None
     if x.requires_grad:
-        dx = (weight_ih.data.T @ by_x.reshape(T, -1, B)).swapaxes(1, 2)
+        dx = (weight_ih.data.T @ by_x.reshape(T, len(weight_ih.data), B)).swapaxes(1, 2)
     rows_x = _columns(by_x.swapaxes(0, 1))
     rows_h = rows_x if by_h is None else _columns(by_h)
     ones = np.ones(T * B, x.dtype)
@@ -436,7 +436,7 @@ def _outside_the_loop(
 def _columns(parts: Iterable[np.ndarray]) -> np.ndarray:
     """Blocks of rows (T, H, B) as one matrix (blocks · H, T · B)."""
     joined = np.concatenate([part.swapaxes(0, 1) for part in parts])
-    return joined.reshape(len(joined), -1)
+    return joined.reshape(len(joined), np.prod(joined.shape[1:], dtype=int))
 
 
 def _blocks(weight: np.ndarray) -> np.ndarray:

@@ -34,15 +34,16 @@ def sum_to(g: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def nth_axis(dim: int, ndim: int) -> int:
     """Return an axis counted from the front; -1 is the last."""
-    if not -ndim <= dim < max(ndim, 1):
-        raise ValueError(f"axis {dim} of a tensor of {ndim} axes: it must be {-ndim} to {ndim - 1}")
-    return int(dim) % max(ndim, 1)
+    if not -ndim <= dim < ndim:
+        must = f"it must be {-ndim} to {ndim - 1}" if ndim else "it has none"
+        raise ValueError(f"axis {dim} of a tensor of {ndim} axes: {must}")
+    return int(dim) % ndim
 
 
 def dims(dim: Dim, axis: Dim, ndim: int) -> int | tuple[int, ...] | None:
     """Return ``dim``, or ``axis`` in its place, counted from the front."""
     dim = axis if dim is None else dim
-    if dim is None:
+    if dim is None or (ndim == 0 and dim in (0, -1)):  # a single number, as in PyTorch
         return None
     if isinstance(dim, (int, np.integer)):
         return nth_axis(dim, ndim)

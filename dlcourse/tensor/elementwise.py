@@ -59,17 +59,20 @@ class Elementwise(Node):
         if min is None and max is None:
             raise ValueError("clip() needs a min, a max or both")
 
-        low, high = (None if v is None else operands(self, v)[1].data for v in (min, max))
+        x = self
+        for limit in (min, max):  # integers with limits that are not become floats
+            x = x if limit is None else operands(x, limit)[0]
+        low, high = (None if v is None else operands(x, v)[1].data for v in (min, max))
 
         def backward(g):
-            inside = np.ones(self.shape, bool)
+            inside = np.ones(x.shape, bool)
             if low is not None:
-                inside &= self.data >= low
+                inside &= x.data >= low
             if high is not None:
-                inside &= self.data <= high
+                inside &= x.data <= high
             return (g * inside,)
 
-        return record(np.clip(self.data, low, high), (self,), backward)
+        return record(np.clip(x.data, low, high), (x,), backward)
 
     clamp = clip
 
