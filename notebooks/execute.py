@@ -3,9 +3,9 @@
     python notebooks/execute.py [NOTEBOOK ...]
     python notebooks/execute.py --check [NOTEBOOK ...]
 
-Without names, all lessons. With --check nothing is written: each lesson is executed twice, both
-runs must give the same bytes in under 45 s, and the committed file too but for its pictures, which
-another matplotlib or processor may draw a shade differently.
+Without names, all lessons. With --check nothing is written: each lesson is executed twice, at the
+same time; both runs must give the same bytes in under 45 s, and the committed file too but for its
+pictures, which another matplotlib or processor may draw a shade differently.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -81,13 +82,16 @@ def difference(old: str, new: str) -> str | None:
     return cells[0] if cells else "the metadata or the number of cells"
 
 
+def timed(path: Path) -> tuple[str, float]:
+    """Give a notebook's text after one run, and how many seconds it took."""
+    start = time.monotonic()
+    return execute(path), time.monotonic() - start
+
+
 def check(path: Path) -> list[str]:
     """Give what is wrong with a notebook's repetition."""
-    runs, seconds = [], []
-    for _ in range(2):
-        start = time.monotonic()
-        runs.append(execute(path))
-        seconds.append(time.monotonic() - start)
+    with ProcessPoolExecutor(2) as pool:  # a lesson uses one core
+        runs, seconds = zip(*pool.map(timed, [path, path]), strict=True)
     print(f"{path.name}: {seconds[0]:.1f} s, {seconds[1]:.1f} s")
     wrong = []
     if runs[0] != runs[1]:
