@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.tensor import Tensor, as_tensor, record, unbroadcast
+from dlcourse.tensor.arrays import ones
 
 __all__ = ["attention_weights", "scaled_dot_product_attention"]
 
@@ -148,7 +149,7 @@ def _exponentials(
     np.exp(P, out=P)
     if allowed is not None:
         P *= allowed.astype(P.dtype, order="C")
-    sums = np.ones((1, S), P.dtype) @ P
+    sums = ones(S, P.dtype)[None] @ P
     sums += sums == 0  # a query that may read nothing gets 0 / 1
     return P, sums
 

@@ -17,6 +17,7 @@ from dlcourse.functional.windows import (
     window_axes,
 )
 from dlcourse.tensor import Tensor, as_tensor, record
+from dlcourse.tensor.arrays import ones
 
 __all__ = ["conv1d", "conv2d", "conv_transpose2d"]
 
@@ -265,11 +266,11 @@ def _as_kernels(matrix: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _bias_gradient(rows: np.ndarray, bias: Tensor) -> np.ndarray | None:
-    """Sum over all but the channels, by a product with ones: three times as fast as `sum`."""
+    """Sum over all but the channels."""
     if not bias.requires_grad:
         return None
     h, c, w, n = rows.shape
-    return (rows.reshape(h, c, w * n) @ np.ones(w * n, rows.dtype)).sum(axis=0)
+    return (rows.reshape(h, c, w * n) @ ones(w * n, rows.dtype)).sum(axis=0)
 
 
 def _transposed_axes(name, x, weight, stride, padding, output_padding, dilation) -> list[Axis]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.tensor import Tensor, as_tensor, record
+from dlcourse.tensor.arrays import ones
 
 __all__ = ["linear"]
 
@@ -34,30 +35,42 @@ def linear(input: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     x, weight = as_tensor(input), as_tensor(weight)
     bias = None if bias is None else as_tensor(bias)
-    if x.shape[-1:] != weight.shape[1:] or x.dtype != weight.dtype:
-        raise ValueError(_misfit(x, weight))
-    n_in, n_out = x.shape[-1], len(weight.data)
-    if bias is not None and (bias.shape != (n_out,) or bias.dtype != x.dtype):
-        raise ValueError(
-            f"Linear({n_in}, {n_out}) got a bias of shape {bias.shape} and {bias.dtype}: it needs "
-            f"{(n_out,)} and {x.dtype}"
-        )
-    rows = x.data if x.ndim == 2 else x.data.reshape(-1, n_in)  # (N, in)
+    _check(x, weight, bias)
+    n_out, n_in = weight.data.shape
+    rows = x.data if x.data.ndim == 2 else x.data.reshape(-1, n_in)  # (N, in)
     out = rows @ weight.data.T  # (N, out)
     if bias is not None:
         out += bias.data
+    out = out if rows is x.data else out.reshape(*x.shape[:-1], n_out)
 
     def backward(g):
-        g = g.reshape(-1, n_out)  # (N, out)
-        gx = (g @ weight.data).reshape(x.shape) if x.requires_grad else None
-        gw = g.T @ rows if weight.requires_grad else None
+        g = g if rows is x.data else g.reshape(-1, n_out)  # (N, out)
+        gx = gw = gb = None
+        if x.requires_grad:
+            gx = g @ weight.data
+            gx = gx if rows is x.data else gx.reshape(x.shape)
+        if weight.requires_grad:
+            gw = g.T @ rows
         if bias is None:
             return gx, gw
-        # the sum over rows, as a product with ones: quicker than sum(axis=0)
-        return gx, gw, np.ones(len(g), g.dtype) @ g if bias.requires_grad else None
+        if bias.requires_grad:
+            gb = ones(len(g), g.dtype) @ g
+        return gx, gw, gb
 
-    parents = (x, weight) if bias is None else (x, weight, bias)
-    return record(out if x.ndim == 2 else out.reshape(*x.shape[:-1], n_out), parents, backward)
+    return record(out, (x, weight) if bias is None else (x, weight, bias), backward)
+
+
+def _check(x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    """Raise a ValueError for learners unless all fits."""
+    dtype, shape = weight.data.dtype, weight.data.shape
+    if x.data.shape[-1:] != shape[1:] or x.data.dtype != dtype:
+        raise ValueError(_misfit(x, weight))
+    if bias is not None and (bias.data.shape != shape[:1] or bias.data.dtype != dtype):
+        n_out, n_in = shape
+        raise ValueError(
+            f"Linear({n_in}, {n_out}) got a bias of shape {bias.shape} and {bias.dtype}: it needs "
+            f"{(n_out,)} and {dtype}"
+        )
 
 
 def _misfit(x: Tensor, weight: Tensor) -> str:

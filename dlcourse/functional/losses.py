@@ -444,6 +444,6 @@ def _reduce(
     if loss.size == 0:
         raise ValueError("the mean loss of an empty batch is not defined: leave the batch out")
     count = loss.size if count is None else count
-    with np.errstate(invalid="ignore"):  # NaN where every label is ignored, as in PyTorch
-        mean = loss.sum() / count
+    # NaN where every label is ignored, as in PyTorch
+    mean = loss.sum() / count if count else loss.dtype.type(np.nan)
     return record(mean, parents, lambda g: backward(g / (count or 1)))

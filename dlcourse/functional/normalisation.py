@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.tensor import Tensor, as_tensor, record
+from dlcourse.tensor.arrays import ones
 
 __all__ = ["batch_norm", "group_norm", "layer_norm", "rms_norm"]
 
@@ -291,7 +292,7 @@ def _inverse_rms(rows: np.ndarray, eps: float) -> np.ndarray:
 
 
 def _column_sums(rows: np.ndarray) -> np.ndarray:
-    return np.ones(len(rows), rows.dtype) @ rows
+    return ones(len(rows), rows.dtype) @ rows
 
 
 def _affine(normal: np.ndarray, scale: np.ndarray | None, shift: np.ndarray | None) -> np.ndarray:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.tensor import Tensor, as_tensor, record
+from dlcourse.tensor.arrays import ones
 
 __all__ = [
     "gru",
@@ -423,13 +424,12 @@ def _outside_the_loop(
         dx = (weight_ih.data.T @ by_x.reshape(T, len(weight_ih.data), B)).swapaxes(1, 2)
     rows_x = _columns(by_x.swapaxes(0, 1))
     rows_h = rows_x if by_h is None else _columns(by_h)
-    ones = np.ones(T * B, x.dtype)
     return (
         dx,
         rows_x @ x.data.reshape(T * B, E) if weight_ih.requires_grad else None,
         rows_h @ _columns([h]).T if weight_hh.requires_grad else None,
-        rows_x @ ones if b_ih.requires_grad else None,
-        rows_h @ ones if b_hh.requires_grad else None,
+        rows_x @ ones(T * B, x.dtype) if b_ih.requires_grad else None,
+        rows_h @ ones(T * B, x.dtype) if b_hh.requires_grad else None,
     )
 
 

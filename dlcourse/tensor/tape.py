@@ -147,30 +147,26 @@ class Node:
                 "(or it was computed under no_grad)"
             )
         seed = self._first_gradient(gradient)
-        grads = {id(self): seed}
-        owners = {id(owner(seed))}  # memory handed out already: a leaf's grad is its own
-        nodes = _reachable(self)
-        while nodes:  # popping lets go of each node, so that memory falls on the way
-            node = nodes.pop()
-            g = grads.pop(id(node), None)
+        grads: dict[Node, Any] = {self: seed}
+        operations = _operations(self)
+        while operations:  # popping lets go of each, so that memory falls on the way
+            node = operations.pop()
+            g = grads.pop(node, None)
             if g is None:
                 continue
-            if type(g) is Part:
-                g = g.array()
-            if node._hooks is not None:
+            if type(g) is Part or node._hooks is not None:
                 g = node._hooked(g)
-            if node._backward is None:
-                node._receive(g, owners)
-                continue
             for parent, g_parent in zip(node._parents, node._backward(g), strict=True):
                 if parent._age > node._age:
                     raise RuntimeError(_changed(parent))
                 if g_parent is not None and parent.requires_grad:
-                    key = id(parent)
                     # a new array, never +=: the same array may have been handed to two parents
-                    grads[key] = grads[key] + g_parent if key in grads else g_parent
+                    grads[parent] = grads[parent] + g_parent if parent in grads else g_parent
             if not retain_graph:
                 node._backward, node._parents = _walked, ()
+        owners = {id(owner(seed))}  # memory handed out already: a leaf's grad is its own
+        for leaf, g in grads.items():
+            leaf._receive(g, owners)
 
     def _first_gradient(self, gradient: Any) -> np.ndarray:
         if gradient is None:
@@ -188,15 +184,16 @@ class Node:
             )
         return gradient
 
-    def _receive(self, g: np.ndarray, owners: set[int]) -> None:
+    def _receive(self, g: Any, owners: set[int]) -> None:
         """Keep a leaf's gradient, as an array that nothing else holds."""
-        g = np.asarray(g)  # numpy makes scalars of arrays without axes
+        g = np.asarray(self._hooked(g))  # numpy makes scalars of arrays without axes
         if self.grad is not None:
             self.grad = np.asarray(self.grad + g)
             return
-        shared = id(owner(g)) in owners or not (g.flags.c_contiguous and g.flags.writeable)
+        memory, flags = id(owner(g)), g.flags
+        shared = memory in owners or not (flags.c_contiguous and flags.writeable)
         self.grad = g.copy(order="C") if shared else g
-        owners.add(id(owner(self.grad)))
+        owners.add(memory)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradient: `grad` becomes None. Or, where there is one, set it to 0."""
@@ -250,8 +247,12 @@ class Node:
         self._hooks[next(_counter)] = hook
         return self._hooks
 
-    def _hooked(self, g: np.ndarray) -> np.ndarray:
+    def _hooked(self, g: Any) -> np.ndarray:
         """Apply the hooks; after them keep the gradient, if `retain_grad` (None) asked for it."""
+        if type(g) is Part:
+            g = g.array()
+        if self._hooks is None:
+            return g
         hooks = tuple(self._hooks.values())
         for hook in hooks:
             changed = None if hook is None else hook(g)
@@ -408,16 +409,15 @@ class Part:
         return full
 
 
-def _reachable(root: Node) -> list[Node]:
-    """Everything that ``root`` was computed from and that needs a gradient, oldest first."""
-    seen, waiting, found = {id(root)}, [root], []
-    while waiting:  # no recursion: a chain of 10,000 steps is no problem
-        node = waiting.pop()
-        found.append(node)
+def _operations(root: Node) -> list[Node]:
+    """All recorded operations that led to ``root``, itself included, oldest first."""
+    found = [root] if root._backward is not None else []
+    seen = set(found)
+    for node in found:  # which grows meanwhile; no recursion: chains may be 10,000 long
         for parent in node._parents:
-            if parent.requires_grad and id(parent) not in seen:
-                seen.add(id(parent))
-                waiting.append(parent)
+            if parent._backward is not None and parent not in seen:
+                seen.add(parent)
+                found.append(parent)
     found.sort(key=operator.attrgetter("_age"))
     return found
 
