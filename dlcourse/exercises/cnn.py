@@ -464,11 +464,11 @@ quiz = (
         "a",
     ),
     Question(
-        "A network with batch norm is right on 98 of 100 images as a batch of 100, but right on "
-        "few of them when asked one by one. What was forgotten?",
+        "A network with batch norm is right on 98 of 100 images when asked in one batch, but on far "
+        "fewer when asked in batches of two. What was forgotten?",
         {
             "model.eval()": "In train mode batch norm uses the mean and the spread of the batch "
-            "at hand, and one image alone is a poor batch. In eval mode it uses what it learned.",
+            "at hand, and two images are a poor batch. In eval mode it uses running averages.",
             "more training": "It is the same network. What differs is how it is asked.",
             "padding": "Padding has nothing to do with how many images are asked at once.",
         },
