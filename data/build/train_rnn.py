@@ -1,0 +1,165 @@
+"""Train what lesson 06 does not train while you read: about 25 minutes on one core.
+
+    python data/build/train_rnn.py [reader] [adding]
+
+Without names it makes both: data/checkpoints/rnn_reader.npz and rnn_adding.npz.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from dlcourse import data, models, nn, no_grad, optim
+from dlcourse import functional as F
+from dlcourse.train import save, train
+
+FOLDER = Path(__file__).parents[1] / "checkpoints"
+
+
+class Fresh:
+    """A loader that makes each of its batches anew, by calling `make()`."""
+
+    def __init__(self, make, steps):
+        self.make, self.steps = make, steps
+
+    def __iter__(self):
+        return (self.make() for _ in range(self.steps))
+
+
+# A network that reads Shakespeare letter by letter and guesses the next
+
+
+def reader(hidden=64, steps=6000, length=128, batch=32, lr=5e-3):
+    text = data.load_shakespeare()
+    letters = sorted(set(text))
+    codes = np.searchsorted(letters, list(text))
+    learn, test = np.split(codes, [int(0.95 * len(codes))])  # the last 5 % are for measuring only
+    rng = np.random.default_rng(0)
+    model = models.CharRNN(len(letters), 16, hidden, cell="LSTM", rng=rng)
+    model.recurrent.bias_ih_l0.data[hidden : 2 * hidden] = 1.0  # forget gates begin open
+
+    def pieces():
+        start = rng.integers(0, len(learn) - length, batch)
+        piece = learn[start[:, None] + np.arange(length + 1)]
+        return piece[:, :-1], piece[:, 1:]
+
+    def loss_fn(output, target):
+        return F.cross_entropy(output[0].reshape(-1, len(letters)), target.reshape(-1))
+
+    optimizer = optim.Adam(model.parameters(), lr=lr)
+    for step in train(model, loss_fn, optimizer, Fresh(pieces, steps), epochs=1, max_norm=1.0):
+        optimizer.lr = lr * (1 - step.step / steps)
+    rows = test[: len(test) // 500 * 500].reshape(-1, 500)
+    with no_grad():
+        loss = loss_fn(model(rows[:, :-1]), rows[:, 1:]).item()
+    print(f"reader: {loss:.3f} nats a letter on the last 5 % of the text", flush=True)
+    state = {name: value.astype(np.float16) for name, value in model.state_dict().items()}
+    save({**state, "letters": np.array(letters)}, FOLDER / "rnn_reader.npz")
+
+
+# The adding problem (Hochreiter and Schmidhuber 1997, section 5.4)
+
+KINDS = {  # name in the lesson: (layer, bias of the forget gate, learning rate)
+    "RNN": ("RNN", 0, 0.003),
+    "LSTM, as it comes": ("LSTM", 0, 0.02),
+    "LSTM, forget bias 4": ("LSTM", 4, 0.02),
+    "GRU": ("GRU", 0, 0.02),
+}
+LENGTHS = (100, 200)
+SEEDS, STEPS, BATCH, HIDDEN = 5, 6000, 32, 32
+EVERY = 50  # steps that one point of a curve is the mean of
+
+
+def adding_problem(n, T, rng):
+    """Give n sequences (n, T to 1.1 T, 2) of numbers and marks, and their targets (n, 1)."""
+    length = rng.integers(T, T + T // 10 + 1)
+    numbers, marks = rng.uniform(-1, 1, (n, length)), np.zeros((n, length))
+    marks[:, [0, -1]] = -1
+    rows, first = np.arange(n), rng.integers(0, 10, n)
+    second = rng.integers(0, T // 2 - 1, n)
+    second += second >= first  # another place than the first
+    for place in (first, second):
+        numbers[rows[place == 0], 0] = 0  # the first pair, if it is marked, counts as 0
+        marks[rows, place] = 1
+    target = 0.5 + (numbers[rows, first] + numbers[rows, second]) / 4
+    x = np.stack([numbers, marks], axis=2)
+    return x.astype(np.float32), target[:, None].astype(np.float32)
+
+
+class Adder(nn.Module):
+    def __init__(self, kind, hidden, rng):
+        layer, forget_bias, _ = KINDS[kind]
+        rng = np.random.default_rng(rng)
+        self.recurrent = getattr(nn, layer)(2, hidden, batch_first=True, rng=rng)
+        self.head = nn.Linear(hidden, 1, rng=rng)
+        if layer == "LSTM":
+            self.recurrent.bias_ih_l0.data[hidden : 2 * hidden] += np.float32(forget_bias)
+
+    def forward(self, x):
+        return self.head(self.recurrent(x)[0][:, -1])
+
+
+def learn_to_add(kind, T, seed):
+    """Train until 2,000 sequences in a row are right; return losses, sequences, test mistakes."""
+    rng = np.random.default_rng(seed)
+    model = Adder(kind, HIDDEN, rng)
+    optimizer = optim.Adam(model.parameters(), lr=KINDS[kind][2])
+    loader = Fresh(lambda: adding_problem(BATCH, T, rng), STEPS)
+    losses, right, worst = [], 0, []
+
+    def loss_fn(output, target):
+        worst.append(np.abs(output.data - target).max())
+        return F.mse_loss(output, target)
+
+    for step in train(model, loss_fn, optimizer, loader, epochs=1, max_norm=1.0):
+        losses.append(step.loss)
+        right = right + BATCH if worst.pop() < 0.04 else 0
+        if right >= 2000:
+            break
+    curve = np.full(STEPS // EVERY, np.nan)
+    points = len(losses) // EVERY
+    curve[:points] = np.reshape(losses[: points * EVERY], (points, EVERY)).mean(axis=1)
+    test_rng, wrong = np.random.default_rng(1000 + seed), 0
+    with no_grad():
+        for _ in range(80):  # 2,560 sequences, as in the paper
+            x, y = adding_problem(32, T, test_rng)
+            wrong += int((np.abs(model(x).data - y) >= 0.04).sum())
+    return curve, BATCH * len(losses) if right >= 2000 else 0, wrong
+
+
+def adding():
+    shape = (len(LENGTHS), len(KINDS), SEEDS)
+    curves = np.zeros((*shape, STEPS // EVERY), np.float32)
+    solved, wrong = np.zeros(shape, int), np.zeros(shape, int)  # solved after; 0 if it was not
+    for i, T in enumerate(LENGTHS):
+        for k, kind in enumerate(KINDS):
+            for seed in range(SEEDS):
+                curves[i, k, seed], solved[i, k, seed], wrong[i, k, seed] = learn_to_add(
+                    kind, T, seed
+                )
+            print(f"T = {T}, {kind}: after {solved[i, k]} sequences, {wrong[i, k]}", flush=True)
+    save(
+        {
+            "kinds": np.array(list(KINDS)),
+            "lengths": np.array(LENGTHS),
+            "sequences": BATCH * EVERY * np.arange(1, STEPS // EVERY + 1),
+            "curves": curves,
+            "solved": solved,
+            "wrong": wrong,
+        },
+        FOLDER / "rnn_adding.npz",
+    )
+
+
+def main():
+    wanted = sys.argv[1:] or ["reader", "adding"]
+    FOLDER.mkdir(exist_ok=True)
+    if "reader" in wanted:
+        reader()
+    if "adding" in wanted:
+        adding()
+
+
+if __name__ == "__main__":
+    main()
