@@ -6,9 +6,16 @@ needs the extra torch. Each workload is written once, since both libraries have 
 round runs dlcourse, then PyTorch with one thread and with two, in fresh processes; the table gives
 medians and minima over all rounds, the ratio of medians to PyTorch's better thread count, and the
 peak memory above the import.
+
+    python benchmarks/engine.py --costs
+
+needs dlcourse alone, and counts CPU time, which a busy machine stretches less: what a step costs
+above its matrix products, what the tape costs for each operation, and how cost grows with batch,
+length and depth.
 """
 
 import argparse
+import collections
 import importlib
 import itertools
 import json
@@ -180,13 +187,154 @@ def compare(names, rounds):
         )
 
 
+# ---- what is not arithmetic ---------------------------------------------------------------
+
+
+def linear_products(n, sizes):
+    """Forward, for the weights, and for the input of all layers but the first."""
+    for k, (i, o) in enumerate(itertools.pairwise(sizes)):
+        yield from [((n, i), (i, o)), ((o, n), (n, i))] + [((n, o), (o, i))] * (k > 0)
+
+
+def conv_products(n, c, o, size, first=False):
+    """Those of `F.conv2d` with a kernel of 3, padded: see the notes in its docstring."""
+    k, columns = 9 * c, size * n
+    yield from [((o, k), (size, k, columns)), ((size, k, columns), (size, columns, o))]
+    if not first:
+        yield from [((3 * c, o), (size, o, columns))] * 3
+
+
+def recurrent_products(gates):
+    T, B, E, H = 64, 32, 32, 128
+    n, g = gates * H, T * B
+    yield from [((n, E + 1), (T, E + 1, B)), ((E, n), (T, n, B))]
+    yield from [((gates, H, H), (H, B)), ((4, H // 4, n), (n, B))] * T
+    yield from [((n, g), (g, E)), ((n, g), (g, H)), ((64, g), (g, E))]
+    yield from [((g, H), (H, 64)), ((64, g), (g, H)), ((g, 64), (64, H))]
+
+
+def gpt_products():
+    n, heads = 32 * 64, (32, 4)
+    for _ in range(4):
+        for i, o in ((128, 384), (128, 128), (128, 512), (512, 128)):
+            yield from [((n, i), (i, o)), ((o, n), (n, i)), ((n, o), (o, i))]
+        wide, deep = [((*heads, 64, 32), (*heads, 32, 64))], [((*heads, 64, 64), (*heads, 64, 32))]
+        yield from wide * 2 + deep * 4
+    yield from [((n, 128), (128, 65)), ((65, n), (n, 128)), ((n, 65), (65, 128))]
+    yield ((65, n), (n, 128))
+
+
+PRODUCTS = {
+    "W1": lambda: linear_products(100, [2, 16, 16, 1]),
+    "W2": lambda: linear_products(64, [784, 256, 128, 10]),
+    "W3": lambda: itertools.chain(
+        conv_products(64, 1, 16, 28, first=True),
+        conv_products(64, 16, 32, 14),
+        linear_products(64, [1568, 128, 10]),
+        [((64, 128), (128, 1568))],
+    ),
+    "W4 LSTM": lambda: recurrent_products(4),
+    "W4 GRU": lambda: recurrent_products(3),
+    "W4 RNN": lambda: recurrent_products(1),
+    "W5": gpt_products,
+}
+
+
+def cpu_time(function, seconds=1.0):
+    """Return the least CPU time of a call, in ms."""
+    function()
+    best, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.process_time()
+        for _ in range(5):
+            function()
+        best = min(best, (time.process_time() - start) / 5)
+    return 1e3 * best
+
+
+def product_time(left, right):
+    a, b = np.ones(left, np.float32), np.ones(right, np.float32)
+    return cpu_time(lambda: a @ b, 0.05)
+
+
+def trainer(model, optimizer, loss_fn, x, y, clip):
+    from dlcourse import optim
+
+    x, y = (a.astype(np.float32) if a.dtype == float else a for a in (x, y))
+
+    def step():
+        optimizer.zero_grad()
+        loss_fn(model(x), y).backward()
+        if clip is not None:
+            optim.clip_grad_norm_(model.parameters(), clip)
+        optimizer.step()
+
+    return step
+
+
+def costs():
+    from dlcourse import Tensor, nn, optim, train
+    from dlcourse import functional as F
+
+    train.settle()
+    print("| workload | step, CPU ms | its matrix products | above them |")
+    print("| --- | --- | --- | --- |")
+    for name, make in WORKLOADS.items():
+        step = cpu_time(trainer(*make(nn, F, optim)))
+        shapes = collections.Counter(PRODUCTS[name]())
+        products = sum(n * product_time(*pair) for pair, n in shapes.items())
+        above = 100 * (step / products - 1)
+        print(f"| {name} | {step:.3g} | {products:.3g} | {above:.0f} % |", flush=True)
+
+    def chain(n):
+        y = x
+        for _ in range(n):
+            y = -y
+        y.backward()
+
+    def plain(n):
+        for _ in range(2 * n):
+            np.negative(x.data)
+
+    x = Tensor(1.0, requires_grad=True)
+    node = (cpu_time(lambda: chain(1000)) - cpu_time(lambda: plain(1000))) * 1e3
+    print(f"\nThe tape takes {node:.0f} ns for each operation, forward and backward together.\n")
+
+    def lstm(batch=16, length=32, depth=2):
+        model = nn.LSTM(32, 64, num_layers=depth)
+        x = RNG.normal(size=(length, batch, 32)).astype("f")
+        return lambda: model(x)[0].sum().backward()
+
+    def transformer(batch=8, length=32, depth=2):
+        layers = (nn.TransformerEncoderLayer(64, 4, 256, 0.0) for _ in range(depth))
+        model, x = nn.Sequential(*layers), RNG.normal(size=(length, batch, 64)).astype("f")
+        return lambda: model(x).sum().backward()
+
+    def cnn(batch=8, length=16, depth=2):
+        layers = (nn.Conv2d(16, 16, 3, padding=1) for _ in range(depth))
+        model, x = nn.Sequential(*layers), RNG.normal(size=(batch, 16, 16, length)).astype("f")
+        return lambda: model(x).sum().backward()
+
+    times = (1, 2, 4, 8)
+    print("| CPU time, times that of the first |" + "".join(f" {k}× |" for k in times))
+    print("| --- |" + " --- |" * len(times))
+    for model, start in ((cnn, (8, 16, 2)), (lstm, (16, 32, 2)), (transformer, (8, 32, 2))):
+        for which, n in zip(("batch", "length", "depth"), start, strict=True):
+            took = [cpu_time(model(**{which: k * n})) for k in times]
+            growth = "".join(f" {t / took[0]:.1f} |" for t in took)
+            print(f"| {model.__name__}, {which} from {n} |{growth}", flush=True)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="workload", help=", ".join(WORKLOADS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--run", nargs=2, metavar=("LIBRARY", "THREADS"), help=argparse.SUPPRESS)
+    parser.add_argument("--costs", action="store_true", help="of dlcourse alone")
     arguments = parser.parse_args()
-    if arguments.run:
+    if arguments.costs:
+        costs()
+    elif arguments.run:
         measure(arguments.names[0], arguments.run[0], int(arguments.run[1]))
     else:
         wanted = [

@@ -159,18 +159,10 @@ def lstm(
         c[t + 1] += i * g
         np.multiply(o, np.tanh(c[t + 1], out=tanh_c[t]), out=h[t + 1])
 
-    # With dh and dc for the gradients by hₜ and cₜ, of the outputs at t and of all that is later:
-    # h = o tanh(c) adds dh o (1 - tanh²c) to dc. Then dz = dc (i' g, f' cₜ₋₁, i g') and, for o,
-    # dh o' tanh(c), with σ' = σ (1 - σ), tanh' = 1 - tanh²; dc f and W_hhᵀ dz go on to t - 1.
+    # dh and dc are the gradients by hₜ and cₜ, of the outputs at t and of all that is later
     def backward(grad):
         grad = grad.transpose(1, 0, 3, 2)  # (T, 2, H, B)
-        i, f, g, o = gates.swapaxes(0, 1)  # (T, H, B) each
-        dz = gates * (1 - gates)
-        dz[:, 0] *= g
-        dz[:, 1] *= c[:-1]
-        np.multiply(i, 1 - g * g, out=dz[:, 2])
-        dz[:, 3] *= tanh_c
-        c_of_h = o * (1 - tanh_c * tanh_c)
+        dz, c_of_h = _lstm_slopes(gates, c[:-1], tanh_c)
         back, dh, dc = _blocks(W.reshape(-1, H).T), np.zeros_like(h[0]), np.zeros_like(c[0])
         for t in reversed(range(T)):
             dh += grad[t, 0]
@@ -178,12 +170,29 @@ def lstm(
             dc += dh * c_of_h[t]
             dz[t, :3] *= dc
             dz[t, 3] *= dh
-            dc *= f[t]
+            dc *= gates[t, 1]  # f
             dh = (back @ dz[t].reshape(4 * H, B)).reshape(H, B)
         return (*_outside_the_loop(dz, None, x, h[:-1], parameters), dh.T, dc.T)
 
     both = record(states[1:].transpose(1, 0, 3, 2), parents, backward)  # (2, T, B, H)
     return both[0], both[1]
+
+
+def _lstm_slopes(
+    gates: np.ndarray, before: np.ndarray, tanh_c: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return dz per dc (of o: per dh), (T, 4, H, B), and what dh adds to dc, (T, H, B).
+
+    From c = f cₜ₋₁ + i g and h = o tanh(c): dz = dc (i' g, f' cₜ₋₁, i g') and dh o' tanh(c), with
+    σ' = σ (1 - σ) and tanh' = 1 - tanh²; and dh adds dh o (1 - tanh²c) to dc.
+    """
+    i, _, g, o = gates.swapaxes(0, 1)  # (T, H, B) each
+    dz = gates * (1 - gates)
+    dz[:, 0] *= g
+    dz[:, 1] *= before
+    np.multiply(i, 1 - g * g, out=dz[:, 2])
+    dz[:, 3] *= tanh_c
+    return dz, o * (1 - tanh_c * tanh_c)
 
 
 def gru(
@@ -257,27 +266,35 @@ def gru(
         h[t + 1] *= z
         h[t + 1] += n
 
-    # All is in proportion to dh, the gradient by hₜ of the output at t and of all that is later:
-    # s = dh (1 - z) (1 - n²) goes to n's part of x, s r to its part of h, s n_h r' to r, and
-    # dh (hₜ₋₁ - n) z' to z, with σ' = σ (1 - σ); dh z and W_hhᵀ d(n_h, r, z) go on to hₜ₋₁.
+    # dh is the gradient by hₜ, of the output at t and of all that is later
     def backward(g):
         g = g.swapaxes(1, 2)  # (T, H, B)
-        n_h, r, z, n = gates.swapaxes(0, 1)  # (T, H, B) each
-        dz = np.empty_like(gates)
-        s = np.multiply(1 - z, 1 - n * n, out=dz[:, 3])
-        np.multiply(s, r, out=dz[:, 0])
-        np.multiply(dz[:, 0], n_h * (1 - r), out=dz[:, 1])
-        np.multiply(h[:-1] - n, z * (1 - z), out=dz[:, 2])
+        dz = _gru_slopes(gates, h[:-1])
         back, dh = _blocks(W.T), np.zeros_like(h[0])
         for t in reversed(range(T)):
             dh += g[t]
             dz[t] *= dh
-            dh *= z[t]
+            dh *= gates[t, 2]  # z
             dh += (back @ dz[t, :3].reshape(3 * H, B)).reshape(H, B)
         by_h = dz[:, 1], dz[:, 2], dz[:, 0]  # in PyTorch's order: r, z, n
         return (*_outside_the_loop(dz[:, 1:], by_h, x, h[:-1], parameters), dh.T)
 
     return record(h[1:].swapaxes(1, 2), parents, backward)
+
+
+def _gru_slopes(gates: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Return the gradients of (n's part of h, r, z, n's part of x) per dh, (T, 4, H, B).
+
+    From h = (1 - z) n + z hₜ₋₁: s = (1 - z) (1 - n²) goes to n's part of x, s r to its part n_h of
+    h, s n_h r' to r and (hₜ₋₁ - n) z' to z, with σ' = σ (1 - σ).
+    """
+    n_h, r, z, n = gates.swapaxes(0, 1)  # (T, H, B) each
+    dz = np.empty_like(gates)
+    s = np.multiply(1 - z, 1 - n * n, out=dz[:, 3])
+    np.multiply(s, r, out=dz[:, 0])
+    np.multiply(dz[:, 0], n_h * (1 - r), out=dz[:, 1])
+    np.multiply(before - n, z * (1 - z), out=dz[:, 2])
+    return dz
 
 
 def rnn_cell(

@@ -1,6 +1,8 @@
 """Learning rates that change on the way: call ``scheduler.step()`` after each ``optimizer.step()``.
 
-Every schedule is a formula for the rate after ``t`` steps, so that it can start anywhere.
+Every schedule is a formula for the rate after ``t`` steps, so that it can start anywhere. It sets
+the rate, whatever another has made of it: two join by `SequentialLR`, not by calling one after the
+other, which multiplies them in PyTorch.
 """
 
 from __future__ import annotations
