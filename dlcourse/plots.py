@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import PathCollection
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
     from numpy.typing import ArrayLike, NDArray
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
@@ -473,6 +474,58 @@ def image_grid(
     grid.image.set_cmap(SIGNED if signed else "gray_r")
     grid.set(images, limit or float(np.nanmax(np.abs(images), initial=0)) or 1.0)
     return grid
+
+
+def attention_map(
+    ax: Axes,
+    weights: ArrayLike,
+    queries: Sequence[str] | None = None,
+    keys: Sequence[str] | None = None,
+    *,
+    limit: float | None = None,
+) -> AxesImage:
+    """Draw attention weights as a table: a row for each query, a column for each key.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    weights : array (L, S)
+        The weights, or scores.
+    queries, keys : sequence of str, optional
+        L and S names for the rows and the columns.
+    limit : float, optional
+        The number that has the brightest colour; without it, the largest of the weights.
+
+    Returns
+    -------
+    AxesImage
+        Its `set_data(weights)` shows others.
+
+    Raises
+    ------
+    ValueError
+        If the weights are no table, or names are missing or too many.
+    """
+    weights = np.asarray(weights)
+    names = [
+        length if given is None else len(given)
+        for given, length in zip((queries, keys), weights.shape, strict=False)
+    ]
+    if weights.ndim != 2 or tuple(names) != weights.shape:
+        raise ValueError(
+            f"attention_map got weights of shape {weights.shape} and {names} names; it needs "
+            "(L, S), and as many names for queries and keys, or none"
+        )
+    limit = float(np.nanmax(weights, initial=0)) or 1.0 if limit is None else limit
+    image = ax.imshow(weights, cmap="viridis", vmin=0, vmax=limit, interpolation="nearest")
+    if queries is not None:
+        ax.set_yticks(range(len(queries)), queries)
+    if keys is not None:
+        ax.set_xticks(range(len(keys)), keys)
+    ax.tick_params(length=0, labeltop=True, labelbottom=False)
+    ax.spines[:].set_visible(False)
+    return image
 
 
 def curves(

@@ -258,3 +258,22 @@ def test_the_same_figure_is_shown_as_the_same_bytes(monkeypatch):
         plots.points(ax, X, Y)
         plots.show(fig, "Five points.")
     assert shown[0] == shown[1]
+
+
+def test_an_attention_map_has_a_row_for_each_query_and_a_column_for_each_key(ax):
+    weights = np.array([[0.5, 0.25, 0.25], [0.0, 0.0, 0.8]])
+    image = plots.attention_map(ax, weights, ["who", "what"], ["a", "b", "c"])
+    np.testing.assert_array_equal(image.get_array(), weights)
+    assert image.get_clim() == (0, 0.8)
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["who", "what"]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["a", "b", "c"]
+    assert plots.attention_map(ax, np.zeros((2, 2))).get_clim() == (0, 1)
+    assert plots.attention_map(ax, weights, limit=1.0).get_clim() == (0, 1)
+
+
+@pytest.mark.parametrize(("queries", "keys"), [(["who"], None), (None, ["a", "b"])])
+def test_an_attention_map_wants_a_name_for_each_row_and_column(ax, queries, keys):
+    with pytest.raises(ValueError, match=r"\(2, 3\).*names"):
+        plots.attention_map(ax, np.ones((2, 3)), queries, keys)
+    with pytest.raises(ValueError, match="attention_map got"):
+        plots.attention_map(ax, np.ones((1, 2, 3)))
