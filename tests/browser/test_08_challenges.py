@@ -11,132 +11,147 @@ LESSON = Path(__file__).parents[2] / "notebooks/08_challenges.ipynb"
 SOURCES = [c.source for c in nbformat.read(LESSON, as_version=4).cells if c.cell_type == "code"]
 
 
-def named(source: str) -> str:
-    """Give the playground of a cell the name p."""
-    return re.sub(r"^Playground\(", "p = Playground(", source, flags=re.M) + "\np"
+def cells(*markers: str) -> list[str]:
+    """Return the cells that hold the markers, each after all that it needs in one cell.
+
+    The playgrounds are named p; those that are not asked for are left out.
+    """
+    chosen, needed = [], []
+    for source in SOURCES:
+        if any(marker in source for marker in markers):
+            playground = re.sub(r"^Playground\(", "p = Playground(", source, flags=re.M)
+            named = playground + "\np" if playground != source else source
+            chosen += ["\n\n".join(needed), named] if needed else [named]
+            needed = []
+        elif not re.match(r"ex\.|def \w+\(.*\):\s+\.\.\.|study\.quiz", source):
+            needed.append(source.split("\nPlayground(")[0])
+    return chosen
 
 
-def cells_for(marker: str) -> tuple[str, str]:
-    """Return what a cell needs of those before it, as one cell, and the cell itself."""
-    at = next(i for i, source in enumerate(SOURCES) if marker in source)
-    before = [s.split("\nPlayground(")[0] for s in SOURCES[:at] if not re.match(r"ex\.\w+$", s)]
-    return "\n\n".join(before), SOURCES[at]
+class Lesson:
+    """A notebook of some of the lesson's cells, run one after the other."""
+
+    def __init__(self, notebook):
+        self.notebook, self.at = notebook, -1
+
+    def go_on(self) -> None:
+        """Run the next playground, and the cell with all that it needs, if there is one."""
+        while True:
+            self.at += 1
+            self.notebook.run(self.at)
+            self.cell = self.notebook.cells.nth(self.at)
+            if self.at == 0 or self.at % 2:
+                break
+        self.notebook.wait_for_kernel()
+
+    def picture(self) -> str:
+        self.cell.locator("img").last.wait_for()
+        return self.notebook.picture(self.at)
+
+    def press(self, name: str, key: str, times: int) -> None:
+        self.cell.get_by_role("slider", name=name, exact=True).focus()
+        for _ in range(times):
+            self.notebook.page.keyboard.press(key)
+
+    def click(self, name: str) -> None:
+        self.notebook.button(name, self.at).click()
+
+    def select(self, option: str) -> None:
+        self.cell.locator("select").select_option(option)
+
+    def __getattr__(self, name: str):
+        return getattr(self.notebook, name)
 
 
 @pytest.fixture
-def open_playground(open_notebook):
-    def open_playground(marker: str):
-        setup, cell = cells_for(marker)
-        notebook = open_notebook(*filter(None, [setup, named(cell)]))
-        last = len(notebook.cells.all()) - 1
-        for i in range(last + 1):
-            notebook.run(i)
-        notebook.last = notebook.cells.nth(last)
-        notebook.last.locator("img").last.wait_for()
-        notebook.page.wait_for_timeout(500)
-        return notebook
-
-    return open_playground
+def open_lesson(open_notebook):
+    return lambda *markers: Lesson(open_notebook(*cells(*markers)))
 
 
-def picture(notebook) -> str:
-    notebook.page.wait_for_timeout(400)
-    return notebook.last.locator("img").last.get_attribute("src")[-200:]
+def test_noise_made_to_measure_turns_a_digit_into_another(open_lesson):
+    lesson = open_lesson("class NoiseView")
+    lesson.go_on()
+    before = lesson.picture()
+    assert lesson.ask("int(p.state[3].argmax()) == p.state[2] == 7")
+    lesson.click("Step")
+    lesson.wait_until("p.step_count == 1")
+    lesson.click("Play")
+    lesson.wait_until("int(p.state[3].argmax()) != 7")
+    assert lesson.ask("float(abs(p.state[1]).max()) < 0.26")
+    lesson.wait_until("p.finished")
+    assert lesson.picture() != before
+    lesson.select("2")
+    lesson.wait_until("p.state[2] == 2 and p.step_count == 0")
 
 
-def press(notebook, name: str, key: str, times: int = 1) -> None:
-    slider = notebook.last.get_by_role("slider", name=name, exact=True)
-    slider.focus()
-    for _ in range(times):
-        notebook.page.keyboard.press(key)
+def test_the_other_playgrounds_and_the_model_card(open_lesson):
+    markers = ("HungerView", "MeterView", "Calculator", "Thresholds")
+    lesson = open_lesson(*(f"class {name}(" for name in markers), "card_file = ")
+    lesson.go_on()
+    lesson.go_on()
 
-
-def test_noise_made_to_measure_turns_a_digit_into_another(open_playground):
-    notebook = open_playground("class NoiseView")
-    before = picture(notebook)
-    assert notebook.ask("int(p.state[3].argmax()) == p.state[2] == 7")
-    notebook.button("Step").click()
-    notebook.wait_until("p.step_count == 1")
-    notebook.button("Play").click()
-    notebook.wait_until("int(p.state[3].argmax()) != 7")
-    assert notebook.ask("float(abs(p.state[1]).max()) < 0.26")
-    notebook.wait_until("p.finished")
-    assert picture(notebook) != before
-    notebook.last.locator("select").select_option("2")
-    notebook.wait_until("p.state[2] == 2 and p.step_count == 0")
-
-
-def test_few_images_are_learned_by_heart_and_shifts_act_at_once(open_playground):
-    notebook = open_playground("class HungerView")
-    before = picture(notebook)
-    notebook.button("Play").click()
-    notebook.wait_until("p.step_count >= 20")
-    seen, unseen = notebook.ask("tuple(map(float, p.state[1]))")
+    # Few images are learned by heart; shifts act at once, another number begins anew.
+    before = lesson.picture()
+    lesson.click("Play")
+    lesson.wait_until("p.step_count >= 20")
+    seen, unseen = lesson.ask("tuple(map(float, p.state[1]))")
     assert seen < 0.02 < 0.2 < unseen
-    assert picture(notebook) != before
-    notebook.last.get_by_role("checkbox").check()
-    step = notebook.ask("p.step_count")
-    notebook.wait_until(f"p.step_count > {step + 5} and p.controls['shift'].value")
-    notebook.last.locator("select").select_option("2000")  # of reset_on: it plays on from 0
-    notebook.wait_until("p.controls['images'].value == 2000 and p.playing and p.step_count >= 2")
+    assert lesson.picture() != before
+    lesson.cell.get_by_role("checkbox").check()
+    lesson.wait_until("p.controls['shift'].value")
+    lesson.select("2000")
+    lesson.wait_until("p.controls['images'].value == 2000 and p.playing and p.step_count < 20")
+    lesson.click("Pause")
 
+    # The meter counts every FLOP of a real training.
+    lesson.go_on()
+    before = lesson.picture()
+    lesson.click("Play")
+    lesson.wait_until("p.step_count >= 10")
+    lesson.click("Pause")
+    lesson.wait_until("not p.playing and p._task is None")
+    assert lesson.ask("p.state[1] == p.step_count * 3 * 64 * 833_040 and p.state[2] > 0")
+    assert lesson.picture() != before
+    lesson.press("watts", "ArrowRight", 5)
+    lesson.click("Step")
+    lesson.wait_until("p.state[3] == 35")
+    lesson.select("GPT, small")
+    lesson.wait_until("p.step_count == 0 and p.state[1] == 0")
+    lesson.click("Step")
+    lesson.wait_until("p.state[1] > 1e8")
 
-def test_the_meter_counts_every_flop_of_a_real_training(open_playground):
-    notebook = open_playground("class MeterView")
-    before = picture(notebook)
-    notebook.button("Play").click()
-    notebook.wait_until("p.step_count >= 10")
-    notebook.button("Pause").click()
-    notebook.wait_until("not p.playing and p._task is None")
-    assert notebook.ask("p.state[1] == p.step_count * 3 * 64 * 833_040")
-    assert notebook.ask("p.state[2] > 0")
-    assert picture(notebook) != before
-    press(notebook, "watts", "ArrowRight", 5)
-    notebook.button("Step").click()
-    notebook.wait_until("p.state[3] == 35")
-    notebook.last.locator("select").select_option("GPT, small")
-    notebook.wait_until("p.step_count == 0 and p.state[1] == 0")
-    notebook.button("Step").click()
-    notebook.wait_until("p.state[1] > 1e8")
+    # The calculator knows GPT-3's energy, as near as its sliders can be set, and obeys them.
+    lesson.go_on()
+    before = lesson.picture()
+    kwh = lesson.ask("float(p.state[1])")
+    assert abs(kwh / 1.287e6 - 1) < 0.02
+    lesson.press("PUE", "ArrowRight", 2)  # 1.1 → 1.2
+    lesson.wait_until(f"abs(p.state[1] / {kwh} - 1.2 / 1.1) < 1e-6")
+    assert lesson.picture() != before
 
+    # A threshold moves its group's counts alone, and with them the criteria.
+    lesson.go_on()
+    before = lesson.picture()
+    assert lesson.ask("p.state['holds']['predictive parity']")
+    assert not lesson.ask("p.state['holds']['equal opportunity']")
+    men = lesson.ask("p.state['counts'][1]")
+    found = lesson.ask("float(p.state['rates'][0]['TPR'])")
+    lesson.press("women: yes from", "ArrowLeft", 16)
+    lesson.wait_until("abs(p.state['thresholds'][0] - 0.34) < 1e-6")
+    assert lesson.ask("float(p.state['rates'][0]['TPR'])") > found
+    assert lesson.ask("p.state['counts'][1]") == men
+    assert lesson.ask("p.state['holds']['equal opportunity']")
+    assert lesson.picture() != before
 
-def test_the_calculator_knows_gpt_3_and_obeys_its_sliders(open_playground):
-    notebook = open_playground("class Calculator")
-    before = picture(notebook)
-    assert notebook.ask("abs(p.state[1] / 1.287e6 - 1) < 0.01")
-    kwh = notebook.ask("float(p.state[1])")
-    press(notebook, "PUE", "ArrowRight", 2)  # 1.1 → 1.2
-    notebook.wait_until(f"abs(p.state[1] / {kwh} - 1.2 / 1.1) < 1e-6")
-    assert picture(notebook) != before
-
-
-def test_a_threshold_for_each_group_moves_its_counts_and_the_criteria(open_playground):
-    notebook = open_playground("class Thresholds")
-    before = picture(notebook)
-    assert notebook.ask("p.state['holds']['predictive parity']")
-    men = notebook.ask("p.state['counts'][1]")
-    found = notebook.ask("float(p.state['rates'][0]['TPR'])")
-    press(notebook, "women: yes from", "ArrowLeft", 12)
-    notebook.wait_until("abs(p.state['thresholds'][0] - 0.38) < 1e-6")
-    assert notebook.ask("float(p.state['rates'][0]['TPR'])") > found
-    assert notebook.ask("p.state['counts'][1]") == men
-    assert notebook.ask("p.state['holds']['equal opportunity']")
-    assert picture(notebook) != before
-
-
-def test_the_model_card_shows_and_keeps_what_is_typed(open_notebook):
-    setup, form = cells_for("card_file = progress.folder()")
-    notebook = open_notebook(setup, form)
-    notebook.run(0)
-    notebook.run(1)
-    cell = notebook.cells.nth(1)
-    field = cell.locator("textarea").nth(5)
-    field.fill("It may overlook women who earn enough.")
-    expect(cell.locator("pre")).to_contain_text("It may overlook women who earn enough.")
-    expect(cell.locator("pre")).to_contain_text("| women | 5,421 |")
-    notebook.wait_until("'overlook women' in card_file.with_suffix('.md').read_text()")
-    notebook.run(1)  # again: nothing is lost
-    expect(cell.locator("textarea").nth(5)).to_have_value("It may overlook women who earn enough.")
-    saved = str(notebook.save().cells[1].outputs)
+    # The model card shows and keeps what is typed, and the saved notebook does not have it.
+    lesson.go_on()
+    typed = "It may overlook women who earn enough."
+    lesson.cell.locator("textarea").nth(5).fill(typed)
+    expect(lesson.cell.locator("pre")).to_contain_text(typed)
+    expect(lesson.cell.locator("pre")).to_contain_text("| women | 5,421 |")
+    lesson.wait_until("'overlook women' in card_file.with_suffix('.md').read_text()")
+    lesson.run(lesson.at)
+    expect(lesson.cell.locator("textarea").nth(5)).to_have_value(typed)
+    saved = str(lesson.save().cells[lesson.at].outputs)
     assert "Run this cell to get a form" in saved
     assert "overlook women" not in saved
