@@ -144,11 +144,25 @@ def test_parts_and_the_whole_add_up_in_any_order():
     assert gradcheck(f, leaf(3, 2))
 
 
+def test_overlapping_parts_add_up():
+    x = leaf(4, 2)
+    (x[:3].sum() + 2 * x[1:].sum() + 3 * x[1].sum() + 4 * x[[1, 1, 0]].sum()).backward()
+    np.testing.assert_array_equal(x.grad, [[5, 5], [14, 14], [3, 3], [2, 2]])
+
+
+def test_leaves_that_get_one_array_for_gradient_share_no_memory():
+    a, b, c = leaf(3), leaf(3), leaf(3)
+    ((a + b + c) * 2).sum().backward()
+    a.grad += 1
+    np.testing.assert_array_equal([b.grad, c.grad], 2)
+    assert not np.shares_memory(b.grad, c.grad)
+
+
 def test_many_parts_cost_one_array_not_one_each():
     x, touched = Tensor(np.ones((2000, 500)), requires_grad=True), []
     plain = np.zeros_like
     y = x * 1
-    loss = sum((row.sum() for row in y), start=Tensor(0.0, requires_grad=True).double())
+    loss = sum((row.sum() for row in y), start=(y * 0).sum())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(np, "zeros_like", lambda a: touched.append(1) or plain(a))
         loss.backward()

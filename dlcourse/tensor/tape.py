@@ -389,11 +389,9 @@ class Part:
     def __init__(self, like: np.ndarray, index: Any, g: np.ndarray) -> None:
         self.like, self.parts = like, [(index, g)]
 
-    def __add__(self, other: Any) -> Any:
-        if type(other) is Part:
-            self.parts += other.parts
-            return self
-        return self.array() + other
+    def __add__(self, other: Part | np.ndarray) -> Part:
+        self.parts += other.parts if type(other) is Part else [((...,), other)]
+        return self
 
     __radd__ = __add__
 
