@@ -36,9 +36,9 @@ KERNEL = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kerne
 
 
 class Lab:
-    """A running JupyterLab server, with settings, workspaces and runtime files of its own."""
+    """A running JupyterLab or Notebook 7, with settings, workspaces, runtime files of its own."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, app: str = "jupyterlab") -> None:
         self.root = home / "notebooks"
         self.root.mkdir()
         with socket.socket() as probe:
@@ -62,11 +62,11 @@ class Lab:
         )
         repository = str(Path(__file__).parents[2])
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [repository, env.get("PYTHONPATH")]))
-        self.log = home / "jupyterlab.log"
+        self.log = home / "jupyter.log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}"),
+                    *(sys.executable, "-m", app, "--no-browser", f"--port={port}"),
                     *("--ServerApp.ip=127.0.0.1", f"--IdentityProvider.token={TOKEN}"),
                     *(f"--ServerApp.root_dir={self.root}", "--ServerApp.allow_root=True"),
                     *("--LabApp.expose_app_in_browser=True", "--ServerApp.port_retries=0"),
@@ -93,6 +93,15 @@ class Lab:
                 break
             time.sleep(0.1)
         pytest.fail(f"JupyterLab did not start:\n{self.log.read_text()}")
+
+    def wait_for_kernel(self) -> None:
+        """Wait until the one open notebook's page is connected to its kernel."""
+        for _ in range(600):
+            kernels = json.loads(self.request("/api/kernels"))
+            if [(k["execution_state"], k["connections"]) for k in kernels] == [("idle", 1)]:
+                return
+            time.sleep(0.1)
+        pytest.fail(f"no kernel was ready:\n{self.log.read_text()}")
 
     def end_sessions(self) -> None:
         for session in json.loads(self.request("/api/sessions")):
