@@ -97,9 +97,10 @@ class Lab:
     def wait_for_kernel(self) -> None:
         """Wait until the one open notebook's page is connected to its kernel."""
         for _ in range(600):
-            kernels = json.loads(self.request("/api/kernels"))
-            if [(k["execution_state"], k["connections"]) for k in kernels] == [("idle", 1)]:
-                return
+            with contextlib.suppress(OSError):  # while a kernel is being started
+                kernels = json.loads(self.request("/api/kernels"))
+                if [(k["execution_state"], k["connections"]) for k in kernels] == [("idle", 1)]:
+                    return
             time.sleep(0.1)
         pytest.fail(f"no kernel was ready:\n{self.log.read_text()}")
 
