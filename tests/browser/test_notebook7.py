@@ -25,7 +25,7 @@ def test_a_lessons_playground_and_a_check_work(server, browser, request):
     first = next(c for c in nbformat.read(lesson, 4).cells if c.cell_type == "code")
     first.metadata = {}
     check = "from dlcourse.exercises import perceptron as ex\n"
-    check += "ex.step.check(lambda z: np.where(z > 0, 1, 0))"
+    check += "ex.step.check(lambda z: np.where(z > 0, 1.0, 0.0))"
     cells = [first, nbformat.v4.new_code_cell(check)]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
     path = server.root / "lesson.ipynb"
