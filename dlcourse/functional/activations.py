@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -93,47 +94,73 @@ def gelu(input: Any, approximate: str = "none") -> Tensor:
     x = _real("gelu", input)
     if approximate not in _GELU:
         raise ValueError(f"gelu: approximate={approximate!r} must be 'none' or 'tanh'")
-    out, slope = np.empty_like(x.data, order="C"), np.empty_like(x.data, order="C")
-    flat = x.data.reshape(-1), out.reshape(-1), slope.reshape(-1)
-    for start in range(0, x.data.size, 65536):  # pieces that stay in the processor's cache
-        _GELU[approximate](*(a[start : start + 65536] for a in flat))
-    return record(out, (x,), lambda g: (g * slope,))
+    phi, density = _GELU[approximate]
+    out = np.empty_like(x.data, order="C")
+    for a, o in _pieces(x.data, out):
+        np.multiply(a, phi(a), out=o)
+
+    def backward(g: np.ndarray) -> tuple:
+        # Φ is computed anew: keeping it would cost as much memory as the output.
+        slope = np.empty_like(out)
+        for a, s in _pieces(x.data, slope):
+            p = phi(a)
+            np.multiply(a, density(a, p), out=s)
+            s += p
+        slope *= g
+        return (slope,)
+
+    return record(out, (x,), backward)
 
 
-def _gelu_exact(x: np.ndarray, out: np.ndarray, slope: np.ndarray) -> None:
-    """Write x Φ(x), and its slope Φ(x) + x φ(x) with the bell curve φ(x) = exp(-x²/2) / √(2π)."""
-    phi = erf_array(x * x.dtype.type(math.sqrt(0.5)))
-    phi += 1
-    phi *= 0.5
-    np.multiply(x, phi, out=out)
-    np.multiply(x, x, out=slope)
-    slope *= -0.5
-    np.exp(slope, out=slope)
-    slope *= x
-    slope *= 1 / math.sqrt(2 * math.pi)
-    slope += phi
+def _pieces(*arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
+    """Give arrays of one shape piece by piece; a piece stays in the processor's cache."""
+    flat = [array.reshape(-1) for array in arrays]
+    for start in range(0, flat[0].size, 65536):
+        yield tuple(array[start : start + 65536] for array in flat)
 
 
-def _gelu_tanh(x: np.ndarray, out: np.ndarray, slope: np.ndarray) -> None:
-    """Write x p with p = (1 + tanh(u)) / 2, and its slope p + x dp, where dp = 2 p (1 - p) du."""
-    k, c = math.sqrt(2 / math.pi), 0.044715  # u = k (x + c x³), du = k (1 + 3 c x²)
-    square = x * x
-    p = square * (k * c)
-    p += k
+def _phi(x: np.ndarray) -> np.ndarray:
+    p = erf_array(x * x.dtype.type(math.sqrt(0.5)))
+    p += 1
+    p *= 0.5
+    return p
+
+
+def _bell(x: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Give the slope of `_phi`, the bell curve exp(-x²/2) / √(2π)."""
+    bell = np.square(x)
+    bell *= -0.5
+    np.exp(bell, out=bell)
+    bell *= 1 / math.sqrt(2 * math.pi)
+    return bell
+
+
+_K, _C = math.sqrt(2 / math.pi), 0.044715
+
+
+def _phi_tanh(x: np.ndarray) -> np.ndarray:
+    """Give p = (1 + tanh(u)) / 2 for u = k (x + c x³)."""
+    p = np.square(x)
+    p *= _K * _C
+    p += _K
     p *= x
     np.tanh(p, out=p)
     p *= 0.5
     p += 0.5
-    np.multiply(x, p, out=out)
-    square *= 6 * k * c
-    square += 2 * k
-    np.subtract(1, p, out=slope)
-    slope *= out  # x p (1 - p)
-    slope *= square
-    slope += p
+    return p
 
 
-_GELU = {"none": _gelu_exact, "tanh": _gelu_tanh}
+def _bell_tanh(x: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Give the slope of `_phi_tanh`: 2 p (1 - p) du, where du = k (1 + 3 c x²)."""
+    slope = np.square(x)
+    slope *= 6 * _K * _C
+    slope += 2 * _K
+    slope *= p
+    slope *= 1 - p
+    return slope
+
+
+_GELU = {"none": (_phi, _bell), "tanh": (_phi_tanh, _bell_tanh)}
 
 
 def sigmoid(input: Any) -> Tensor:
