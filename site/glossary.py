@@ -18,6 +18,9 @@ TERMS = {
     "03": """credit assignment problem; partial derivative; gradient; computational graph;
         upstream gradient; local derivative; backpropagation; tape; gradient check; gain;
         vanishing gradient; exploding gradient; variance""",
+    "05": """filter; cross-correlation; feature map; channel; convolutional layer; weight sharing;
+        equivariance; padding; stride; dilation; receptive field; im2col; max pooling;
+        average pooling; occlusion map; data augmentation; batch norm""",
     "08": """learning curve; power law; FLOP; baseline; completeness; Clever Hans;
         fast gradient sign method; adversarial training; successive halving; base rate;
         demographic parity; equal opportunity; equalised odds; predictive parity""",
