@@ -1,6 +1,7 @@
 """Data to learn from: small real data sets, toy problems in the plane, and batches of either.
 
-Numbers to learn from are float32, class numbers int64, names str: all go into a model as they come.
+Numbers to learn from are float32, class numbers int64 (in a browser int32, which np.bincount asks
+for there), names str: all go into a model as they come.
 """
 
 from dlcourse.data.batches import DataLoader

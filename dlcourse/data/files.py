@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from dlcourse.data.store import codes, numbers, read, read_npz, read_table
 
 Float = NDArray[np.float32]
-Int = NDArray[np.int64]
+Int = NDArray[np.intp]
 Bool = NDArray[np.bool_]
 Str = NDArray[np.str_]
 Time = NDArray[np.datetime64]
@@ -111,7 +111,7 @@ def load_digits() -> LabelledImages:
     """
     file = read_npz("digits8x8.npz")
     return LabelledImages(
-        _grey(file["images"], 16), file["labels"].astype(np.int64), np.array(list("0123456789"))
+        _grey(file["images"], 16), file["labels"].astype(np.intp), np.array(list("0123456789"))
     )
 
 
@@ -124,9 +124,9 @@ def _image_split(name: str) -> ImageSplit:
     file = read_npz(name)
     return ImageSplit(
         _grey(file["x_train"], 255),
-        file["y_train"].astype(np.int64),
+        file["y_train"].astype(np.intp),
         _grey(file["x_test"], 255),
-        file["y_test"].astype(np.int64),
+        file["y_test"].astype(np.intp),
         file["classes"] if "classes" in file else np.array(list("0123456789")),
     )
 
@@ -300,7 +300,7 @@ def load_penguins() -> Penguins:
         classes=classes,
         island=table["island"][known],
         sex=np.where(table["sex"] == "NA", "", table["sex"])[known],
-        year=table["year"].astype(np.int64)[known],
+        year=table["year"].astype(np.intp)[known],
     )
 
 
@@ -337,7 +337,7 @@ def _table(name: str, target: str, classes: list[str]) -> Table:
 def _typed(kind: type, table: dict[str, Str]) -> dict[str, np.ndarray]:
     """Turn the columns that ``kind`` declares as Int into numbers."""
     hints = kind.__annotations__
-    return {k: v.astype(np.int64) if hints[k] == Int else v for k, v in table.items()}
+    return {k: v.astype(np.intp) if hints[k] == Int else v for k, v in table.items()}
 
 
 # Text
@@ -460,7 +460,7 @@ class Ecg(NamedTuple):
 def load_sunspots() -> Sunspots:
     """Load the yearly sunspot numbers of 1700 to 2008."""
     table = read_table("sunspots_yearly.csv")
-    return Sunspots(table["year"].astype(np.int64), numbers(table["sunspots"]))
+    return Sunspots(table["year"].astype(np.intp), numbers(table["sunspots"]))
 
 
 def load_co2() -> Co2:

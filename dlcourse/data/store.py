@@ -100,6 +100,6 @@ def numbers(column: NDArray[np.str_]) -> NDArray[np.float32]:
     return np.where((column == "") | (column == "NA"), "nan", column).astype(np.float32)
 
 
-def codes(column: NDArray[np.str_], classes: NDArray[np.str_]) -> NDArray[np.int64]:
+def codes(column: NDArray[np.str_], classes: NDArray[np.str_]) -> NDArray[np.intp]:
     """Give each name's place in ``classes``."""
     return (column[:, None] == classes).argmax(axis=1)

@@ -20,7 +20,7 @@ class Points(NamedTuple):
     """
 
     x: NDArray[np.float32]
-    y: NDArray[np.int64]
+    y: NDArray[np.intp]
 
 
 def make_moons(n: int = 200, noise: float = 0.1, rng: Seed = None) -> Points:
@@ -95,7 +95,7 @@ def make_spiral(n: int = 300, noise: float = 0.03, classes: int = 3, rng: Seed =
 
 def _draw(
     n: int, noise: float, classes: int, rng: Seed
-) -> tuple[np.random.Generator, NDArray[np.int64], NDArray[np.float32]]:
+) -> tuple[np.random.Generator, NDArray[np.intp], NDArray[np.float32]]:
     """Check the request; give the generator, classes (n,) and places along a curve (n,), 0 to 1."""
     for name, value in (("n", n), ("classes", classes)):
         if not isinstance(value, int | np.integer):
@@ -115,5 +115,5 @@ def _polar(radius: np.ndarray | float, angle: np.ndarray) -> np.ndarray:
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
 
 
-def _points(x: np.ndarray, y: NDArray[np.int64], noise: float, rng: np.random.Generator) -> Points:
-    return Points((x + rng.normal(0, noise, x.shape)).astype(np.float32), y.astype(np.int64))
+def _points(x: np.ndarray, y: NDArray[np.intp], noise: float, rng: np.random.Generator) -> Points:
+    return Points((x + rng.normal(0, noise, x.shape)).astype(np.float32), y.astype(np.intp))

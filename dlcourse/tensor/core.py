@@ -171,7 +171,7 @@ class Tensor(Arithmetic, Elementwise, Reductions, Shaping, Indexing):
 
     def __repr__(self) -> str:
         values = np.array2string(self.data, separator=", ", prefix="Tensor(")
-        kind = "" if self.dtype in (np.float32, np.int64, bool) else f", dtype={self.dtype}"
+        kind = "" if self.dtype in (np.float32, np.int64, int, bool) else f", dtype={self.dtype}"
         grad = ", requires_grad=True" if self.requires_grad else ""
         return f"Tensor({values}{kind}{grad})"
 
