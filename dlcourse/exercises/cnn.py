@@ -464,8 +464,8 @@ quiz = (
         "a",
     ),
     Question(
-        "A network with batch norm is right on 98 of 100 images when asked in one batch, but on far "
-        "fewer when asked in batches of two. What was forgotten?",
+        "A network with batch norm is right on 98 of 100 images when asked in one batch, but on "
+        "far fewer when asked in batches of two. What was forgotten?",
         {
             "model.eval()": "In train mode batch norm uses the mean and the spread of the batch "
             "at hand, and two images are a poor batch. In eval mode it uses running averages.",
