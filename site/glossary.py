@@ -15,6 +15,8 @@ TERMS = {
         chain rule; perceptron""",
     "01": """weighted sum; threshold; step function; bias; activation; target; epoch;
         standardise; margin; cross-entropy""",
+    "02": """multilayer perceptron; forward pass; logits; softmax;
+        universal approximation theorem; hierarchical feature; L2 regularisation; dropout""",
     "03": """credit assignment problem; partial derivative; gradient; computational graph;
         upstream gradient; local derivative; backpropagation; tape; gradient check; gain;
         vanishing gradient; exploding gradient; variance""",
