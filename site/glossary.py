@@ -20,10 +20,18 @@ TERMS = {
     "03": """credit assignment problem; partial derivative; gradient; computational graph;
         upstream gradient; local derivative; backpropagation; tape; gradient check; gain;
         vanishing gradient; exploding gradient; variance""",
+    "04": """curvature; eigenvalue; sharpness; edge of stability; condition number; momentum;
+        RMSprop; mini-batch; schedule; warm-up;
+        learning-rate range test; validation set; early stopping; hyperparameter""",
     "05": """filter; cross-correlation; feature map; channel; convolutional layer; weight sharing;
-        equivariance; padding; stride; dilation; receptive field; im2col; max pooling;
+        equivariance; padding; dilation; receptive field; im2col; max pooling;
         average pooling; occlusion map; data augmentation; batch norm""",
-    "08": """learning curve; power law; FLOP; baseline; completeness; Clever Hans;
+    "06": """recurrent neural network; unrolled; backpropagation through time; spectral radius;
+        clipping by the norm; update gate; embedding; language model; nats; baseline; bigram;
+        teacher forcing; leak""",
+    "07": """attention weight; query; self-attention; causal mask; residual stream; layer norm;
+        key/value cache; ablation; induction head; encoder; cross-attention; token""",
+    "08": """learning curve; power law; FLOP; completeness; Clever Hans;
         fast gradient sign method; adversarial training; successive halving; base rate;
         demographic parity; equal opportunity; equalised odds; predictive parity""",
 }
@@ -49,7 +57,9 @@ def definition(term: str, paragraph: str) -> str:
     """Give the sentence that holds a term in bold, and the one before it if it needs that."""
     sentences = re.split(r"(?<=[.!?]) (?=[A-Z*$`])", paragraph.strip("-| ").replace(" | ", "; "))
     place = next(i for i, text in enumerate(sentences) if where(term, [text]) is not None)
-    leans = re.match(r"(Any|It|Its|So|Such|That|The answer|These|This|Those)\b", sentences[place])
+    leans = len(sentences[place].split()) < 5 or re.match(
+        r"(Any|It|Its|So|Such|That|The answer|These|This|Those)\b", sentences[place]
+    )
     return " ".join(sentences[place - bool(leans and place) : place + 1])
 
 
