@@ -413,6 +413,25 @@ def test_before_the_first_step_every_control_shows_at_once():
     assert (playground.step_count, playground.state) == (1, 0.0)
 
 
+def test_a_step_right_after_a_control_is_not_lost():
+    def make(c):
+        yield c.lr
+        yield 10 * c.lr
+
+    async def click():
+        playground = make_playground(make)
+        for lr in (0.5, 0.7):  # the second comes while the first one's drawing rests
+            playground.reset()
+            await asyncio.sleep(0.01)
+            playground.controls["lr"].value = lr
+            playground.step()
+            await asyncio.sleep(0.5)
+            assert (playground.step_count, playground.state) == (1, 10 * lr)
+        playground.close()
+
+    asyncio.run(click())
+
+
 def test_a_control_that_the_view_reads_shows_at_once_while_paused():
     class Zoomed(LineView):
         def describe(self, state):

@@ -253,6 +253,8 @@ class Playground:
             self._settle()
 
     def _do_step(self) -> None:
+        if self._outdated:  # begin anew first, or the step would be lost
+            self._remake()
         if self._generator is not None:
             with self._reader_code():
                 self._advance()
