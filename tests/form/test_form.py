@@ -227,6 +227,33 @@ def test_the_readme_lists_the_lessons_and_its_links_lead_somewhere():
     assert all(len(alt.split()) >= 4 for alt in re.findall(r"!\[([^\]]*)\]", readme))
 
 
+def rows():
+    """Give the cells of each row of README's table of lessons."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\| \[\d\d [^|]*\]\(notebooks/(\w+\.ipynb)\) \|(.*)\|$", readme, re.M)
+    return [(name, [cell.strip() for cell in rest.split("|")]) for name, rest in found]
+
+
+def test_the_readme_has_one_row_for_every_lesson():
+    assert [name for name, _ in rows()] == [path.name for path in NOTEBOOKS]
+
+
+@pytest.mark.parametrize(("name", "cells"), rows(), ids=lambda value: str(value)[:12])
+def test_the_readmes_figures_are_the_lessons_own(name, cells):
+    notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
+    minutes, playgrounds, _, results = cells
+    assert f"{minutes} minutes" in "\n".join(prose(notebook)[:12])
+    source = "\n".join(cell.source for cell in code_cells(notebook))
+    assert int(playgrounds) == len(re.findall(r"\bPlayground\(", source))
+    said = " ".join(" ".join(words(output) for _, output in outputs(notebook)).split())
+    ours = re.findall(r"`([^`]+)`", results)
+    assert ours, "a figure of ours, as the lesson printed it"
+    assert [figure for figure in ours if figure not in said] == []
+    theirs = re.findall(r"\d+(?:[.,]\d+)*", re.sub(r"`[^`]+`", "", results))
+    everything = "\n".join(cell.source for cell in notebook.cells) + said
+    assert [number for number in theirs if number not in everything] == []
+
+
 def test_notebooks_are_json_that_git_can_diff():
     for path in NOTEBOOKS:
         text = path.read_bytes()
