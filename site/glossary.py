@@ -20,8 +20,9 @@ TERMS = {
     "03": """credit assignment problem; partial derivative; gradient; computational graph;
         upstream gradient; local derivative; backpropagation; tape; gradient check; gain;
         vanishing gradient; exploding gradient; variance""",
-    "04": """curvature; eigenvalue; sharpness; edge of stability; condition number; momentum;
-        RMSprop; mini-batch; schedule; warm-up;
+    "04": """loss landscape; curvature; Hessian; eigenvector; eigenvalue; sharpness;
+        power iteration; edge of stability; condition number; momentum; velocity; RMSprop;
+        bias correction; mini-batch; schedule; warm-up;
         learning-rate range test; validation set; early stopping; hyperparameter""",
     "05": """filter; cross-correlation; feature map; channel; convolutional layer; weight sharing;
         equivariance; padding; dilation; receptive field; im2col; max pooling;
