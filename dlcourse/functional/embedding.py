@@ -34,6 +34,7 @@ def embedding(input: Any, weight: Tensor, padding_idx: int | None = None) -> Ten
     """
     symbols = input.data if isinstance(input, Tensor) else np.asarray(input)
     _check(symbols, weight, padding_idx)
+    symbols = symbols.astype(np.intp, copy=False)  # in a browser numpy counts in 32 bits
     v, d = weight.shape
 
     def backward(g):
