@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 import glossary
+import lite
 
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "site"
@@ -39,7 +40,7 @@ def page(path: Path) -> dict:
             for kind in PICTURES:
                 if alt := output.get("metadata", {}).get(kind, {}).get("alt"):
                     cell["metadata"]["mystnb"] = {"image": {"alt": alt}}
-    if (SITE / "lite.py").exists() and not path.name.startswith("09"):
+    if path.match(lite.LESSONS):
         address = f"lite/lab/index.html?path={path.name}"
         notebook["cells"].insert(
             1,

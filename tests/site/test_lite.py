@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 
 from conftest import ROOT
 
-LESSONS = sorted(path.stem for path in (ROOT / "notebooks").glob("0[0-8]_*.ipynb"))
+LESSONS = sorted(path.stem for path in (ROOT / "notebooks").glob(lite.LESSONS))
 
 
 @pytest.fixture(scope="session")
