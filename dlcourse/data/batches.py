@@ -115,7 +115,9 @@ class DataLoader:
                 "examples of this one: build it with the same arrays"
             )
         self.rng.bit_generator.state = rng
-        self._left, self._resumed = left, True
+        # In a browser numpy counts in 32 bits; what was kept elsewhere has 64.
+        self._left = left if left is None else left.astype(np.intp)
+        self._resumed = True
 
 
 def _array(values: np.ndarray, i: int) -> np.ndarray:
