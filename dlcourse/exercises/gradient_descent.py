@@ -170,7 +170,7 @@ def _reach(lr, mu):
     mistakes=(
         Mistake(
             "no momentum",
-            "Without momentum even the best rate shrinks the distance by no more than 0.2 % a "
+            "Without momentum even the best rate shrinks the distance by no more than 0.2% a "
             "step. Give it a momentum near 0.9.",
             [0.0019, 0.0],
         ),
@@ -202,8 +202,8 @@ def _reach(lr, mu):
 def pair(rate_and_momentum):
     """Find `rate_and_momentum = [rate, momentum]` that master a long ravine.
 
-    Its height is ½ (w₁² + 1000 w₂²), so κ = 1,000. Each step must shrink the distance by 5 % or
-    more in the long run. Plain gradient descent manages 0.2 % at best.
+    Its height is ½ (w₁² + 1000 w₂²), so κ = 1,000. Each step must shrink the distance by 5% or
+    more in the long run. Plain gradient descent manages 0.2% at best.
     """
     lr, mu = rate_and_momentum
     if not 0 <= mu < 1:
@@ -212,9 +212,9 @@ def pair(rate_and_momentum):
     if max(flat, steep) >= 1:
         return {"in the long run": "it diverges, or stays where it is"}
     if max(flat, steep) <= 0.95:
-        return {"in the long run": "5 % or more a step"}
+        return {"in the long run": "5% or more a step"}
     slow = "momentum far too small" if mu < 0.5 else "it swings" if mu > 0.9025 else "rate too low"
-    return {"in the long run": f"less than 5 % a step: {slow}"}
+    return {"in the long run": f"less than 5% a step: {slow}"}
 
 
 def _before(rng):
