@@ -326,16 +326,6 @@ def _flattened(rng):
             lambda kernel, shape: kernel.T,
         ),
         Mistake(
-            "reshape for transpose",
-            "Split the first axis as it was joined, (H, W, C), and only then change the places of "
-            "the axes.",
-            lambda kernel, shape: (
-                kernel.reshape(shape[2], shape[0], shape[1], -1)
-                .transpose(3, 0, 1, 2)
-                .reshape(kernel.shape[1], -1)
-            ),
-        ),
-        Mistake(
             "height and width swapped",
             "Full reversal, .T of the four axes, gives (out, C, W, H). Rows must come before "
             "columns.",
