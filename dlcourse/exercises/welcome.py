@@ -20,7 +20,7 @@ from dlcourse.exercises import Mistake, Question, choice, code, setting
         "artificial intelligence, but not machine learning": "It does something that takes "
         "intelligence, so it is AI; its rules were written, not learned, so it is not machine "
         "learning.",
-        "none of the three": "The word AI, from 1956, covers every way of making machines do what "
+        "none of the three": "The word AI, from 1955, covers every way of making machines do what "
         "takes intelligence, search by hand-written rules included.",
     },
     answer="c",
