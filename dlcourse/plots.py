@@ -396,17 +396,20 @@ class ImageGrid:
         The middle of each image as (x, y) in the axes, for whoever wants to write there.
     """
 
-    def __init__(self, ax: Axes, shape: tuple[int, ...], columns: int, gap: int) -> None:
-        self.shape, self.columns, self.gap = shape, columns, gap
+    def __init__(
+        self, ax: Axes, shape: tuple[int, ...], columns: int, gap: int, signed: bool
+    ) -> None:
+        self.shape, self._signed = shape, signed
         n, height, width = shape
         rows = -(-n // columns)
         row, column = np.divmod(np.arange(n), columns)
-        corners = np.stack([column * (width + gap), row * (height + gap)], axis=1) + gap
-        self.places = corners + np.array([width - 1, height - 1]) / 2
+        self._corners = np.stack([column * (width + gap), row * (height + gap)], axis=1) + gap
+        self.places = self._corners + np.array([width - 1, height - 1]) / 2
         self._canvas = np.zeros(  # the gaps stay zero, which is white
             (rows * (height + gap) + gap, columns * (width + gap) + gap), np.float32
         )
-        self.image = ax.imshow(self._canvas, interpolation="nearest")
+        colours = SIGNED if signed else "gray_r"
+        self.image = ax.imshow(self._canvas, cmap=colours, interpolation="nearest")
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
 
@@ -426,14 +429,12 @@ class ImageGrid:
                 f"ImageGrid.set got images of shape {images.shape}; this grid was made for "
                 f"{self.shape}"
             )
-        (_, height, width), gap = self.shape, self.gap
-        for i, one in enumerate(images):
-            top = gap + i // self.columns * (height + gap)
-            left = gap + i % self.columns * (width + gap)
+        _, height, width = self.shape
+        for one, (left, top) in zip(images, self._corners, strict=True):
             self._canvas[top : top + height, left : left + width] = one
         self.image.set_data(self._canvas)
         if limit is not None:
-            self.image.set_clim(-limit if self.image.get_cmap().name == "signed" else 0, limit)
+            self.image.set_clim(-limit if self._signed else 0, limit)
 
 
 def image_grid(
@@ -470,8 +471,7 @@ def image_grid(
     images = _as_images(images)
     n, height, width = images.shape
     columns = columns or min(n, math.ceil(math.sqrt(2 * n * height / width)))
-    grid = ImageGrid(ax, images.shape, columns, gap)
-    grid.image.set_cmap(SIGNED if signed else "gray_r")
+    grid = ImageGrid(ax, images.shape, columns, gap, signed)
     grid.set(images, limit or float(np.nanmax(np.abs(images), initial=0)) or 1.0)
     return grid
 

@@ -149,6 +149,15 @@ def test_nan_in_the_data_is_found(where, says):
     np.testing.assert_array_equal(model.state_dict()["0.weight"], before["0.weight"])
 
 
+def test_one_epoch_may_come_from_a_generator():
+    losses = []
+    for made_of in (list, iter):
+        model, loss_fn, optimizer, loader = setting()
+        steps = train(model, loss_fn, optimizer, made_of(loader), epochs=1)
+        losses.append([step.loss for step in steps])
+    assert losses[0] == losses[1] != []
+
+
 def test_bad_calls_are_refused_at_once():
     model, loss_fn, optimizer, loader = setting()
     for epochs in (0, 1.5, None):

@@ -29,35 +29,27 @@ def shifted(images, rng):
     return windows[np.arange(len(images)), :, down, right]
 
 
-class Batches:
-    """A loader of `steps` batches of 64 (or fewer, if there are fewer examples).
+def batches(model, x, y, steps, rng, augment, attack):
+    """Give `steps` batches of 64 (or fewer, if there are fewer examples).
 
-    With `augment` its images are shifted, with `attack` half of them are attacked with this ε.
+    With `augment` their images are shifted, with `attack` half of them are attacked with this ε.
     """
-
-    def __init__(self, model, x, y, steps, rng, augment, attack):
-        self.model, self.steps, self.rng = model, steps, rng
-        self.augment, self.attack = augment, attack
-        self.loader = data.DataLoader(
-            (x, y), min(64, len(x)), shuffle=True, drop_last=True, rng=rng
-        )
-
-    def __iter__(self):
-        epochs = (batch for _ in iter(int, 1) for batch in self.loader)
-        for x, y in islice(epochs, self.steps):
-            if self.augment:
-                x = shifted(x, self.rng)
-            if self.attack:
-                half = len(x) // 2
-                x = np.concatenate([x[:half], fgsm(self.model, x[half:], y[half:], self.attack)])
-            yield x, y
+    loader = data.DataLoader((x, y), min(64, len(x)), shuffle=True, drop_last=True, rng=rng)
+    epochs = (batch for _ in iter(int, 1) for batch in loader)
+    for x, y in islice(epochs, steps):
+        if augment:
+            x = shifted(x, rng)
+        if attack:
+            half = len(x) // 2
+            x = np.concatenate([x[:half], fgsm(model, x[half:], y[half:], attack)])
+        yield x, y
 
 
 def fit(model, x, y, steps, rng, augment=False, attack=0.0):
     """Train with Adam, its rate falling from 0.001 to 0."""
     optimizer = optim.Adam(model.parameters(), lr=1e-3)
-    loader = Batches(model, x, y, steps, rng, augment, attack)
-    for step in train(model, F.cross_entropy, optimizer, loader, epochs=1):
+    made = batches(model, x, y, steps, rng, augment, attack)
+    for step in train(model, F.cross_entropy, optimizer, made, epochs=1):
         optimizer.lr = 1e-3 * (1 - step.step / steps)
 
 

@@ -17,16 +17,6 @@ from dlcourse.train import save, train
 FOLDER = Path(__file__).parents[1] / "checkpoints"
 
 
-class Fresh:
-    """A loader that makes each of its batches anew, by calling `make()`."""
-
-    def __init__(self, make, steps):
-        self.make, self.steps = make, steps
-
-    def __iter__(self):
-        return (self.make() for _ in range(self.steps))
-
-
 # A network that reads Shakespeare letter by letter and guesses the next
 
 
@@ -48,7 +38,8 @@ def reader(hidden=64, steps=6000, length=128, batch=32, lr=5e-3):
         return F.cross_entropy(output[0].reshape(-1, len(letters)), target.reshape(-1))
 
     optimizer = optim.Adam(model.parameters(), lr=lr)
-    for step in train(model, loss_fn, optimizer, Fresh(pieces, steps), epochs=1, max_norm=1.0):
+    batches = (pieces() for _ in range(steps))
+    for step in train(model, loss_fn, optimizer, batches, epochs=1, max_norm=1.0):
         optimizer.lr = lr * (1 - step.step / steps)
     rows = test[: len(test) // 500 * 500].reshape(-1, 500)
     with no_grad():
@@ -111,14 +102,14 @@ def learn_to_add(kind, T, seed):
     rng = np.random.default_rng(seed)
     model = Adder(kind, HIDDEN, T, rng)
     optimizer = optim.Adam(model.parameters(), lr=KINDS[kind][2])
-    loader = Fresh(lambda: adding_problem(BATCH, T, rng), STEPS)
+    batches = (adding_problem(BATCH, T, rng) for _ in range(STEPS))
     losses, right, worst = [], 0, []
 
     def loss_fn(output, target):
         worst.append(np.abs(output.data - target).max())
         return F.mse_loss(output, target)
 
-    for step in train(model, loss_fn, optimizer, loader, epochs=1, max_norm=1.0):
+    for step in train(model, loss_fn, optimizer, batches, epochs=1, max_norm=1.0):
         losses.append(step.loss)
         right = right + BATCH if worst.pop() < 0.04 else 0
         if right >= 2000:

@@ -57,16 +57,6 @@ def mean_loss(z, y):
     return F.cross_entropy(z.reshape(-1, z.shape[-1]), y.reshape(-1))
 
 
-class All:
-    """A loader that gives the same batches once."""
-
-    def __init__(self, pairs):
-        self.pairs = pairs
-
-    def __iter__(self):
-        yield from self.pairs
-
-
 def adamw(model):
     """Let the weights of matrices decay, not those of norms."""
     matrices = [p for p in model.parameters() if p.ndim >= 2]
@@ -90,7 +80,7 @@ def gpt():
     model = models.GPT(models.GPTConfig(vocab_size=66), rng=0)
     optimizer = adamw(model)
     losses, curve = [], [held_out_loss(model, held_out)]
-    for step in train(model, mean_loss, optimizer, All(list(batches(learn))), epochs=1, max_norm=1):
+    for step in train(model, mean_loss, optimizer, batches(learn), epochs=1, max_norm=1):
         losses.append(step.loss)
         optimizer.lr = rate(step.step)
         if step.step % EVERY == 0:

@@ -116,10 +116,7 @@ class Optimizer:
         """Forget the gradients of all parameters; or set those that there are to 0."""
         for group in self.param_groups:
             for p in group["params"]:
-                if set_to_none:
-                    p.grad = None
-                else:
-                    p.zero_grad(set_to_none=False)
+                p.zero_grad(set_to_none)
 
     def step(self) -> None:
         """Change every parameter that has a gradient, by the rule of this optimiser."""

@@ -77,7 +77,7 @@ def train(
     optimizer : Optimizer
         Built on ``model.parameters()``.
     loader : iterable of tuple
-        The batches of an epoch, such as a `DataLoader`.
+        The batches of an epoch, such as a `DataLoader`; for one epoch a generator of batches does.
     epochs : int
         How many times to go through the data.
     max_norm : float, optional
@@ -108,7 +108,7 @@ def train(
     """
     if not isinstance(epochs, (int, np.integer)) or epochs < 1:
         raise ValueError(f"train() got epochs={epochs!r}: it must be a whole number from 1")
-    if iter(loader) is loader:
+    if epochs > 1 and iter(loader) is loader:
         raise ValueError(
             "train() got an iterator, which ends after one epoch: pass the DataLoader itself"
         )

@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,21 +17,26 @@ import time
 import urllib.request
 from pathlib import Path
 
+import chromium
 import nbformat
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
+browser = chromium.browser  # the fixture
 TOKEN = "browser-tests"
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 KERNEL = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel"
+
+
+def code_of(test: str) -> list[str]:
+    """Give the code cells of the lesson that a test's file is named after."""
+    name = Path(test).stem.removeprefix("test_")
+    path = Path(__file__).parents[2] / f"notebooks/{name}.ipynb"
+    return [c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+
+
+def cell_with(sources: list[str], text: str) -> str:
+    """Give the first cell that holds a text."""
+    return next(source for source in sources if text in source)
 
 
 class Lab:
@@ -169,6 +173,18 @@ class Notebook:
         # an icon, a character of a private range, stands before the text
         return where.get_by_role("button", name=re.compile(rf"^\W*{name}$"))
 
+    def says(self, text: str, cell: int = -1) -> Locator:
+        """Find what says so under a cell; the code above it may hold the same words."""
+        where = self.cells.nth(cell) if cell >= 0 else self.page
+        return where.locator(".jp-OutputArea").get_by_text(text)
+
+    def press(self, slider: str, key: str, times: int = 1, cell: int = -1) -> None:
+        """Press a key on the slider of this name."""
+        where = self.cells.nth(cell) if cell >= 0 else self.page
+        where.get_by_role("slider", name=slider, exact=True).focus()
+        for _ in range(times):
+            self.page.keyboard.press(key)
+
     def interrupt(self) -> None:
         """Press ■ in the notebook's toolbar."""
         self.page.locator(
@@ -193,16 +209,6 @@ def lab(tmp_path_factory):
         yield server
     finally:
         server.stop()
-
-
-@pytest.fixture(scope="session")
-def browser():
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    assert chromium, "these tests need Chromium: apt-get install chromium, or set CHROMIUM"
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
-        yield started
-        started.close()
 
 
 @pytest.fixture

@@ -3,14 +3,13 @@
 import contextlib
 import io
 import re
-from pathlib import Path
 
-import nbformat
 import pytest
 from playwright.sync_api import expect
 
-LESSON = Path(__file__).parents[2] / "notebooks/02_mlp.ipynb"
-SOURCES = [c.source for c in nbformat.read(LESSON, as_version=4).cells if c.cell_type == "code"]
+from conftest import code_of
+
+SOURCES = code_of(__file__)
 NEEDED = ("import matplotlib", "def relu", "W1, b1 =", "def forward", "def network_for")
 
 
@@ -24,21 +23,14 @@ def lab_of_units(open_notebook):
     return notebook
 
 
-def press(notebook, name, key, times=1):
-    slider = notebook.cells.nth(1).get_by_role("slider", name=name, exact=True)
-    slider.focus()
-    for _ in range(times):
-        notebook.page.keyboard.press(key)
-
-
 def test_it_learns_the_circle_and_its_pictures_and_numbers_change(lab_of_units):
     notebook = lab_of_units
-    caption = notebook.cells.nth(1).get_by_text("Training loss")
+    caption = notebook.says("Training loss", 1)
     before, said = notebook.picture(1), caption.inner_text()
     notebook.button("Play").click()
     notebook.wait_until("lab.curves[0].y[-1] < 0.1", seconds=60)
     notebook.button("Pause").click()
-    expect(notebook.page.get_by_text("Paused · step")).to_be_visible()
+    expect(notebook.says("Paused · step")).to_be_visible()
     assert notebook.picture(1) != before
     assert caption.inner_text() != said
     assert "h1 of layer 1 = tanh(" in caption.inner_text()
@@ -50,8 +42,8 @@ def test_each_unit_can_be_looked_at_while_paused(lab_of_units):
     notebook.button("Step").click()
     notebook.wait_until("playground.step_count == 1")
     first = notebook.picture(1)
-    press(notebook, "unit", "ArrowRight")
-    caption = notebook.cells.nth(1).get_by_text("Training loss")
+    notebook.press("unit", "ArrowRight")
+    caption = notebook.says("Training loss", 1)
     expect(caption).to_contain_text("h2 of layer 1 = tanh(")
     assert notebook.picture(1) != first
     shown = re.search(r"tanh\((\S+) x1 (\S+) x2 (\S+)\)", caption.inner_text()).groups()
@@ -59,7 +51,7 @@ def test_each_unit_can_be_looked_at_while_paused(lab_of_units):
         "[float(v) for v in (*lab.linear[0].weight.data[1], lab.linear[0].bias.data[1])]"
     )
     assert [float(v.replace("−", "-")) for v in shown] == [round(w, 2) for w in weights]
-    press(notebook, "layer", "End")
+    notebook.press("layer", "End")
     expect(caption).to_contain_text("output = (")
     assert notebook.ask("playground.step_count == 1")  # looking trains nothing
 
@@ -67,9 +59,9 @@ def test_each_unit_can_be_looked_at_while_paused(lab_of_units):
 def test_layers_inputs_and_activations_can_be_chosen(lab_of_units):
     notebook, cell = lab_of_units, lab_of_units.cells.nth(1)
     expect(cell.get_by_role("slider", name="units 3 ↺")).to_have_count(0)
-    press(notebook, "layers ↺", "ArrowRight")
+    notebook.press("layers ↺", "ArrowRight")
     expect(cell.get_by_role("slider", name="units 3 ↺")).to_be_visible()
-    press(notebook, "units 3 ↺", "End")
+    notebook.press("units 3 ↺", "End")
     cell.get_by_label("x1·x2").check()
     cell.get_by_label("activation 2 ↺").select_option("ReLU")
     cell.get_by_label("data ↺").select_option("spiral")
@@ -77,8 +69,8 @@ def test_layers_inputs_and_activations_can_be_chosen(lab_of_units):
     notebook.wait_until("lab.linear[0].in_features == 3 and 'ReLU' in repr(lab.net.model)")
     notebook.button("Play").click()
     notebook.wait_until("playground.step_count > 200")
-    press(notebook, "rate", "ArrowRight", 3)
-    press(notebook, "dropout", "ArrowRight", 2)
+    notebook.press("rate", "ArrowRight", 3)
+    notebook.press("dropout", "ArrowRight", 2)
     notebook.wait_until("abs(lab.net.optimizer.lr - 0.2) < 1e-6 and lab.net.model[2].p == 0.2")
     notebook.button("Pause").click()
     assert notebook.ask("playground.error is None and playground.step_count > 200")
@@ -87,7 +79,7 @@ def test_layers_inputs_and_activations_can_be_chosen(lab_of_units):
 def test_the_program_that_it_shows_gives_the_losses_that_it_shows(lab_of_units):
     notebook = lab_of_units
     notebook.cells.nth(1).get_by_label("start ↺").select_option("He")
-    press(notebook, "L2", "ArrowRight", 3)
+    notebook.press("L2", "ArrowRight", 3)
     notebook.wait_until("abs(dials['L2'].value - 0.003) < 1e-9 and playground._task is None")
     for _ in range(10):
         notebook.button("Step").click()
@@ -116,7 +108,7 @@ def test_a_network_grows_towards_a_curve(open_notebook):
     notebook.wait_until("p.state[0](0.5) == 1")
     before = notebook.picture(2)
     notebook.button("Step").click()
-    expect(notebook.page.get_by_text("2 units: the largest error is 0.000.")).to_be_visible()
+    expect(notebook.says("2 units: the largest error is 0.000.")).to_be_visible()
     assert notebook.picture(2) != before
     notebook.button("Play").click()
     notebook.wait_until("p.step_count > 10")

@@ -1,26 +1,14 @@
 """Lesson 03's four playgrounds, driven by clicks."""
 
-from pathlib import Path
-
-import nbformat
-import pytest
 from playwright.sync_api import expect
 
-LESSON = Path(__file__).parents[2] / "notebooks" / "03_backprop.ipynb"
+from conftest import cell_with, code_of
+
+SOURCES = code_of(__file__)
 
 
-@pytest.fixture(scope="module")
-def sources():
-    cells = nbformat.read(LESSON, as_version=4).cells
-    return [cell.source for cell in cells if cell.cell_type == "code"]
-
-
-def cell_with(sources, text):
-    return next(source for source in sources if text in source)
-
-
-def test_stepping_through_the_graph(open_notebook, sources):
-    notebook = open_notebook(sources[0])
+def test_stepping_through_the_graph(open_notebook):
+    notebook = open_notebook(SOURCES[0])
     notebook.run(0)
     notebook.button("Step").wait_for()
     for count in range(1, 16):  # seven operations forward, the turn, seven back
@@ -31,11 +19,10 @@ def test_stepping_through_the_graph(open_notebook, sources):
             assert notebook.ask("graph_playground.state.flow") == {}
             forward = notebook.picture(0)
     assert notebook.ask("graph_playground.state.flow['w1', 'p1']") == 12
-    expect(notebook.page.get_by_text("to w1: 4 × 3 = 12")).to_be_visible()
+    expect(notebook.says("to w1: 4 × 3 = 12")).to_be_visible()
     assert notebook.picture(0) != forward
 
-    notebook.page.get_by_role("slider", name="first weight ↺").focus()
-    notebook.page.keyboard.press("ArrowRight")
+    notebook.press("first weight ↺", "ArrowRight")
     notebook.wait_until("graph_playground.step_count == 0")
     assert notebook.ask("graph_playground.state.known['w1']") == 1.25
 
@@ -48,19 +35,17 @@ def test_stepping_through_the_graph(open_notebook, sources):
     assert losses[2] < losses[1] < losses[0]
 
 
-def test_microscope_blame_and_deep_stack(open_notebook, sources):
+def test_microscope_blame_and_deep_stack(open_notebook):
     shown = [f"{name} = Playground(" for name in ("microscope", "travelling", "stack_lab")]
-    earlier = sources[: sources.index(cell_with(sources, shown[2]))]
+    earlier = SOURCES[: SOURCES.index(cell_with(SOURCES, shown[2]))]
     setup = "\n".join(source for source in earlier if "ex." not in source)
-    notebook = open_notebook(setup, *(cell_with(sources, text) for text in shown))
+    notebook = open_notebook(setup, *(cell_with(SOURCES, text) for text in shown))
     for cell in range(4):
         notebook.run(cell)
     notebook.wait_for_kernel()
 
     before = notebook.picture(1)
-    notebook.page.get_by_role("slider", name="epsilon").focus()
-    for _ in range(16):
-        notebook.page.keyboard.press("ArrowLeft")
+    notebook.press("epsilon", "ArrowLeft", 16)
     notebook.wait_until("microscope.state[1] < 1.1e-5")
     rough = notebook.ask("float(abs(microscope.view.slope / true_slopes[AT] - 1))")
     assert notebook.picture(1) != before
@@ -81,9 +66,7 @@ def test_microscope_blame_and_deep_stack(open_notebook, sources):
     assert notebook.ask("travelling.state[0]") == 0 != digit
 
     before = notebook.picture(3)
-    notebook.page.get_by_role("slider", name="gain").focus()
-    for _ in range(33):
-        notebook.page.keyboard.press("ArrowRight")
+    notebook.press("gain", "ArrowRight", 33)
     notebook.wait_until("abs(stack_lab.state[1] - 2) < 1e-9")
-    expect(notebook.page.get_by_role("status").filter(has_text="Both get through.")).to_be_visible()
+    expect(notebook.says("Both get through.")).to_be_visible()
     assert notebook.picture(3) != before

@@ -1,31 +1,14 @@
 """The four playgrounds of lesson 04, driven as a reader drives them."""
 
-from pathlib import Path
-
-import nbformat
-import pytest
 from playwright.sync_api import expect
 
-LESSON = Path(__file__).parents[2] / "notebooks" / "04_gradient_descent.ipynb"
+from conftest import cell_with, code_of
+
+SOURCES = code_of(__file__)
 
 
-@pytest.fixture(scope="module")
-def sources():
-    cells = nbformat.read(LESSON, as_version=4).cells
-    return [cell.source for cell in cells if cell.cell_type == "code"]
-
-
-def cell_with(sources, text):
-    return next(source for source in sources if text in source)
-
-
-def press(notebook, key, times):
-    for _ in range(times):
-        notebook.page.keyboard.press(key)
-
-
-def test_the_race(open_notebook, sources):
-    notebook = open_notebook(sources[0])
+def test_the_race(open_notebook):
+    notebook = open_notebook(SOURCES[0])
     notebook.run(0)
     notebook.button("Step").wait_for()
     places = "{name: p.tolist() for name, p in racing.state[1].items()}"
@@ -43,24 +26,23 @@ def test_the_race(open_notebook, sources):
     assert notebook.picture(0) != picture
     heights = notebook.ask("racing.state[2]")
     assert all(height < 14 for height in heights.values())
-    expect(notebook.page.get_by_text("is lowest, at height")).to_be_visible()
+    expect(notebook.says("is lowest, at height")).to_be_visible()
 
 
-def test_a_rate_too_large_throws_a_ball_out(open_notebook, sources):
-    notebook = open_notebook(sources[0])
+def test_a_rate_too_large_throws_a_ball_out(open_notebook):
+    notebook = open_notebook(SOURCES[0])
     notebook.run(0)
     notebook.button("Step").wait_for()
-    notebook.page.get_by_role("slider", name="rate of SGD").focus()
-    press(notebook, "ArrowRight", 9)  # from 0.015 to 0.056, beyond the edge
+    notebook.press("rate of SGD", "ArrowRight", 9)  # from 0.015 to 0.056, beyond the edge
     notebook.wait_until("0.05 < racing.controls['sgd'].value < 0.08")
     for count in (1, 2, 3):
         notebook.button("Step").click()
         notebook.wait_until(f"racing.step_count == {count} and racing._task is None")
-    expect(notebook.page.get_by_text("Diverged: SGD.")).to_be_visible()
+    expect(notebook.says("Diverged: SGD.")).to_be_visible()
 
 
-def test_another_surface_brings_its_own_start_and_rates(open_notebook, sources):
-    notebook = open_notebook(sources[0])
+def test_another_surface_brings_its_own_start_and_rates(open_notebook):
+    notebook = open_notebook(SOURCES[0])
     notebook.run(0)
     notebook.button("Step").wait_for()
     first = notebook.picture(0)
@@ -79,16 +61,15 @@ def test_another_surface_brings_its_own_start_and_rates(open_notebook, sources):
     assert notebook.ask("racing.state[2]['SGD']") < 0.35  # in a valley
 
 
-def test_the_walk_in_the_fog_and_the_hops(open_notebook, sources):
-    hike, hops = cell_with(sources, "hiking = "), cell_with(sources, "hopping = ")
-    notebook = open_notebook(sources[0], hike, hops)
+def test_the_walk_in_the_fog_and_the_hops(open_notebook):
+    hike, hops = cell_with(SOURCES, "hiking = "), cell_with(SOURCES, "hopping = ")
+    notebook = open_notebook(SOURCES[0], hike, hops)
     for cell in range(3):
         notebook.run(cell)
     notebook.page.get_by_role("slider", name="first weight").wait_for()
     height, picture = notebook.ask("hike.height"), notebook.picture(1)
     known = notebook.ask("int(hike.known.sum())")
-    notebook.page.get_by_role("slider", name="first weight").focus()
-    press(notebook, "ArrowRight", 20)
+    notebook.press("first weight", "ArrowRight", 20)
     notebook.wait_until(f"hike.height < {height} and hiking._task is None")
     assert notebook.ask("int(hike.known.sum())") > known  # the fog lifts where one has been
     seen = notebook.picture(1)
@@ -99,16 +80,15 @@ def test_the_walk_in_the_fog_and_the_hops(open_notebook, sources):
 
     before = notebook.ask("float(hopping.state[1][-1])")
     picture = notebook.picture(2)
-    notebook.page.get_by_role("slider", name="rate η").focus()
-    press(notebook, "ArrowRight", 50)  # from 0.05 to 0.55, beyond 2/4
+    notebook.press("rate η", "ArrowRight", 50)  # from 0.05 to 0.55, beyond 2/4
     notebook.wait_until("hopping.state[0] > 0.54 and hopping._task is None")
     assert abs(notebook.ask("float(hopping.state[1][-1])")) > 1 > abs(before)
     assert notebook.picture(2) != picture
 
 
-def test_the_batch_size_acts_while_it_trains(open_notebook, sources):
-    needed = [sources[0], cell_with(sources, "import IntSlider"), cell_with(sources, "x_train, ")]
-    notebook = open_notebook(*needed, cell_with(sources, "noising = "))
+def test_the_batch_size_acts_while_it_trains(open_notebook):
+    needed = [SOURCES[0], cell_with(SOURCES, "import IntSlider"), cell_with(SOURCES, "x_train, ")]
+    notebook = open_notebook(*needed, cell_with(SOURCES, "noising = "))
     for cell in range(4):
         notebook.run(cell)
     play = notebook.button("Play", cell=3)
@@ -116,8 +96,7 @@ def test_the_batch_size_acts_while_it_trains(open_notebook, sources):
     first = notebook.ask("noising.state[2]")
     play.click()
     notebook.wait_until("noising.step_count > 150")
-    notebook.page.get_by_role("slider", name="batch size").focus()
-    press(notebook, "ArrowRight", 10)
+    notebook.press("batch size", "ArrowRight", 10)
     notebook.wait_until("noising.controls['batch_size'].value > 8 and noising.playing")
     notebook.button("Pause", cell=3).click()
     notebook.wait_until("not noising.playing")

@@ -1,13 +1,12 @@
 """The four playgrounds of lesson 05, driven as a reader drives them."""
 
 import ast
-from pathlib import Path
 
-import nbformat
-import pytest
 from playwright.sync_api import expect
 
-LESSON = Path(__file__).parents[2] / "notebooks" / "05_cnn.ipynb"
+from conftest import cell_with, code_of
+
+SOURCES = code_of(__file__)
 TRAINED = """
 x_train, y_train, x_test, y_test = data.load_mnist()[:4]
 test = data.DataLoader((x_test, y_test), batch_size=500)
@@ -16,36 +15,21 @@ lenet.load_state_dict(load(data.checkpoint("cnn_digits1")))
 """
 
 
-@pytest.fixture(scope="module")
-def sources():
-    cells = nbformat.read(LESSON, as_version=4).cells
-    return [cell.source for cell in cells if cell.cell_type == "code"]
-
-
-def cell_with(sources, text):
-    return next(source for source in sources if text in source)
-
-
-def setup(sources, *names):
+def setup(*names):
     """Give in one cell the lesson's imports, a trained network, and functions by their names."""
     found = {
         node.name: ast.get_source_segment(source, node)
-        for source in sources
+        for source in SOURCES
         for node in ast.parse(source).body
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
     }
-    first = sources[0].split("\nimages = ")[0]
-    imports = cell_with(sources, "from dlcourse.exercises import cnn as ex")
+    first = SOURCES[0].split("\nimages = ")[0]
+    imports = cell_with(SOURCES, "from dlcourse.exercises import cnn as ex")
     return "\n".join([first, imports, TRAINED, *(found[name] for name in names)])
 
 
-def press(notebook, key, times):
-    for _ in range(times):
-        notebook.page.keyboard.press(key)
-
-
-def test_slide_a_kernel_and_edit_it(open_notebook, sources):
-    notebook = open_notebook(sources[0])
+def test_slide_a_kernel_and_edit_it(open_notebook):
+    notebook = open_notebook(SOURCES[0])
     notebook.run(0)
     notebook.button("Step").wait_for()
     assert notebook.ask("bool(sliding.state[3].all())")  # the whole map is shown at first
@@ -71,7 +55,7 @@ def test_slide_a_kernel_and_edit_it(open_notebook, sources):
     notebook.page.keyboard.press("Tab")
     notebook.wait_until(f"{kernel}[1][1] == 1.25 and sliding._task is None")
     assert notebook.ask("sliding.controls['kernel'].ready.value") == "your own"
-    expect(notebook.page.get_by_text("The weights add up to 2")).to_be_visible()
+    expect(notebook.says("The weights add up to 2")).to_be_visible()
     assert (
         notebook.ask(
             "float(abs(sliding.state[2] - blur).max())",
@@ -82,39 +66,36 @@ blur = sum(k * sliding.state[0][a : a + 94, b : b + 94] for a in range(3) for b 
         < 1e-6
     )
 
-    notebook.page.get_by_role("slider", name="row").focus()
-    press(notebook, "ArrowRight", 3)
+    notebook.press("row ↺", "ArrowRight", 3)
     notebook.wait_until("sliding.state[4] == (31, 40)")
     assert notebook.picture(0) != blurred
 
 
-def test_the_calculator_and_the_gradient_agree(open_notebook, sources):
+def test_the_calculator_and_the_gradient_agree(open_notebook):
     text = "stacked = Playground("
-    notebook = open_notebook(setup(sources), cell_with(sources, text))
+    notebook = open_notebook(setup(), cell_with(SOURCES, text))
     notebook.run(0)
     notebook.run(1)
     notebook.page.get_by_role("slider", name="kernel 1").wait_for()
     seen, picture = "stacked.state[0][0][1].nonzero()[0].tolist()", notebook.picture(1)
     assert notebook.ask(seen) == list(range(17, 24))
     for name, times, field in (("stride 1", 1, 11), ("stride 2", 1, 15), ("dilation", 1, 29)):
-        notebook.page.get_by_role("slider", name=name).focus()
-        press(notebook, "ArrowRight", times)
+        notebook.press(name, "ArrowRight", times)
         notebook.wait_until(f"stacked.state[1] == {field} and stacked._task is None")
         pixels = notebook.ask(seen)
         assert pixels[-1] - pixels[0] + 1 == field
     assert len(pixels) == 15  # every second one
-    expect(notebook.page.get_by_text("with holes: 15 pixels. Target reached!")).to_be_visible()
+    expect(notebook.says("with holes: 15 pixels. Target reached!")).to_be_visible()
     assert notebook.picture(1) != picture
-    notebook.page.get_by_role("slider", name="kernel 2").focus()
-    press(notebook, "End", 1)
-    expect(notebook.page.get_by_text("does not fit")).to_be_visible()
+    notebook.press("kernel 2", "End", 1)
+    expect(notebook.says("does not fit")).to_be_visible()
 
 
-def test_draw_a_digit_and_train_in_the_laboratory(open_notebook, sources):
+def test_draw_a_digit_and_train_in_the_laboratory(open_notebook):
     texts = "reading = Playground(", "laboratory = Playground("
     names = "error", "moved", "centre_of_mass", "prepare", "Augmented", "jitter"
-    playgrounds = (cell_with(sources, text) for text in texts)
-    notebook = open_notebook(setup(sources, *names), *playgrounds)
+    playgrounds = (cell_with(SOURCES, text) for text in texts)
+    notebook = open_notebook(setup(*names), *playgrounds)
     for cell in range(3):
         notebook.run(cell)
     canvas = notebook.page.locator("canvas").first
@@ -122,7 +103,7 @@ def test_draw_a_digit_and_train_in_the_laboratory(open_notebook, sources):
     assert notebook.ask("int(reading.state[1].argmax())") == 4
     picture = notebook.picture(1)
     notebook.page.get_by_role("button", name="Clear").click()
-    expect(notebook.page.get_by_text("Draw a digit on the pad.")).to_be_visible()
+    expect(notebook.says("Draw a digit on the pad.")).to_be_visible()
     box = canvas.bounding_box()
     for x, y in ((150, 60), (150, 70), (145, 150), (140, 220)):
         notebook.page.mouse.move(box["x"] + x, box["y"] + y, steps=6)

@@ -1,26 +1,14 @@
 """Lesson 06's four playgrounds, driven by clicks and keys."""
 
-from pathlib import Path
-
-import nbformat
-import pytest
 from playwright.sync_api import expect
 
-LESSON = Path(__file__).parents[2] / "notebooks" / "06_rnn.ipynb"
+from conftest import cell_with, code_of
+
+SOURCES = code_of(__file__)
 
 
-@pytest.fixture(scope="module")
-def sources():
-    cells = nbformat.read(LESSON, as_version=4).cells
-    return [cell.source for cell in cells if cell.cell_type == "code"]
-
-
-def cell_with(sources, text):
-    return next(source for source in sources if text in source)
-
-
-def test_reading_a_text(open_notebook, sources):
-    notebook = open_notebook(sources[0])
+def test_reading_a_text(open_notebook):
+    notebook = open_notebook(SOURCES[0])
     notebook.run(0)
     notebook.button("Step").wait_for()
     before, read = notebook.picture(0), notebook.ask("len(reading.state[0])")
@@ -39,16 +27,16 @@ def test_reading_a_text(open_notebook, sources):
     notebook.wait_until("not reading.playing")
     written = notebook.ask("''.join(reading.state[0])")
     assert written.startswith("What is the qu")
-    expect(notebook.page.get_by_text("letters itself.").last).to_be_visible()
+    expect(notebook.says("letters itself.").last).to_be_visible()
 
 
-def test_radius_gates_and_temperature(open_notebook, sources):
-    shown = [cell_with(sources, f"{name} = Playground(") for name in ("steering", "watching")]
-    shown.append(cell_with(sources, "sampling = Playground("))
+def test_radius_gates_and_temperature(open_notebook):
+    shown = [cell_with(SOURCES, f"{name} = Playground(") for name in ("steering", "watching")]
+    shown.append(cell_with(SOURCES, "sampling = Playground("))
     # all cells before them but the exercises and section 6, which takes long
-    adding = sources.index(cell_with(sources, "def adding_problem("))
-    names = sources.index(cell_with(sources, "names_list = "))
-    earlier = sources[:adding] + sources[names : sources.index(shown[-1])]
+    adding = SOURCES.index(cell_with(SOURCES, "def adding_problem("))
+    names = SOURCES.index(cell_with(SOURCES, "names_list = "))
+    earlier = SOURCES[:adding] + SOURCES[names : SOURCES.index(shown[-1])]
     setup = "\n".join(s for s in earlier if "ex." not in s and s not in shown)
     notebook = open_notebook(setup, *shown)
     for cell in range(4):
@@ -56,9 +44,7 @@ def test_radius_gates_and_temperature(open_notebook, sources):
     notebook.wait_for_kernel()
 
     before = notebook.picture(1)
-    notebook.page.get_by_role("slider", name="spectral radius").focus()
-    for _ in range(19):
-        notebook.page.keyboard.press("ArrowRight")
+    notebook.press("spectral radius", "ArrowRight", 19)
     notebook.wait_until("abs(steering.state[0] - 0.99) < 1e-9")
     assert notebook.ask("float(steering.state[1][-1])") > 0.1
     assert notebook.picture(1) != before
@@ -71,13 +57,12 @@ def test_radius_gates_and_temperature(open_notebook, sources):
     third = notebook.picture(2)
     assert third != before
     notebook.cells.nth(2).locator("select").select_option("cell c")  # shows at once, while paused
-    expect(notebook.page.get_by_role("status").filter(has_text="Above, cell c of")).to_be_visible()
+    expect(notebook.says("Above, cell c of")).to_be_visible()
     assert notebook.picture(2) != third
     assert notebook.ask("watching.step_count") == 3
 
     names = notebook.ask("len(set(sampling.state[3]))")
-    notebook.page.get_by_role("slider", name="temperature").focus()
-    notebook.page.keyboard.press("Home")
+    notebook.press("temperature", "Home")
     notebook.wait_until("sampling.state[1] == 0.05")
     assert notebook.ask("len(set(sampling.state[3]))") < names
     assert notebook.ask("float(sampling.state[2].max())") > 0.9

@@ -1,14 +1,13 @@
 """The playgrounds and the form of lesson 08, driven as a reader drives them."""
 
 import re
-from pathlib import Path
 
-import nbformat
 import pytest
 from playwright.sync_api import expect
 
-LESSON = Path(__file__).parents[2] / "notebooks/08_challenges.ipynb"
-SOURCES = [c.source for c in nbformat.read(LESSON, as_version=4).cells if c.cell_type == "code"]
+from conftest import code_of
+
+SOURCES = code_of(__file__)
 
 
 def cells(*markers: str) -> list[str]:
@@ -49,9 +48,7 @@ class Lesson:
         return self.notebook.picture(self.at)
 
     def press(self, name: str, key: str, times: int) -> None:
-        self.cell.get_by_role("slider", name=name, exact=True).focus()
-        for _ in range(times):
-            self.notebook.page.keyboard.press(key)
+        self.notebook.press(name, key, times, self.at)
 
     def click(self, name: str) -> None:
         self.notebook.button(name, self.at).click()

@@ -84,7 +84,7 @@ def test_step_is_one_step_and_reset_repeats_the_run_exactly(playground):
     playground.wait_until("len(steps) > 100")
     playground.button("Reset").click()
     playground.wait_until("p.step_count == 0 and not p.playing")
-    expect(playground.page.get_by_text("Ready · step 0.")).to_be_visible()
+    expect(playground.says("Ready · step 0.")).to_be_visible()
     first = playground.ask("[s[1] for s in steps][:100]")
     picture = playground.ask("p._film.frames[0][1][0][1][:2000]")
     playground.ask("0", "steps.clear()")
@@ -167,8 +167,8 @@ p"""
     error = notebook.page.get_by_role("alert").filter(has_text="the weights are gone")
     expect(error).to_contain_text("ValueError")
     expect(error).to_contain_text("in make_failing")
-    expect(notebook.page.get_by_text("Stopped by an error · step 20.")).to_be_visible()
-    expect(notebook.page.get_by_text("step 19", exact=False).first).to_be_visible()
+    expect(notebook.says("Stopped by an error · step 20.")).to_be_visible()
+    expect(notebook.says("step 19").first).to_be_visible()
     assert notebook.ask("p.step_count, len(p._film.frames) >= 2") == (20, True)
     notebook.run(2)
     notebook.page.get_by_role("slider").last.focus()
@@ -176,9 +176,9 @@ p"""
     notebook.button("Reset").click()
     expect(error).to_have_count(0)
     notebook.button("Play").click()
-    expect(notebook.page.get_by_text("Finished · step 30.")).to_be_visible()
+    expect(notebook.says("Finished · step 30.")).to_be_visible()
     notebook.button("Reset").click()  # a finished training can be reset
-    expect(notebook.page.get_by_text("Ready · step 0.")).to_be_visible()
+    expect(notebook.says("Ready · step 0.")).to_be_visible()
 
 
 LIVE = """
@@ -211,7 +211,7 @@ def test_interrupt_while_playing_means_pause(playground):
         playground.wait_until(f"len(steps) > {before + 50}")
         playground.interrupt()
         wait_paused(playground)
-    expect(playground.page.get_by_text("Paused · step")).to_be_visible()
+    expect(playground.says("Paused · step")).to_be_visible()
     playground.run(2)
     expect(playground.cells.nth(2).locator(".jp-OutputArea-output")).to_have_text("42")
     assert playground.ask("__import__('signal').getsignal(2).__class__.__name__") != "method"
@@ -225,7 +225,7 @@ def test_rewind(playground):
     newest = playground.picture(1)
     playground.page.get_by_role("slider").first.focus()
     playground.page.keyboard.press("Home")
-    expect(playground.page.get_by_text("Rewound · step 0.")).to_be_visible()
+    expect(playground.says("Rewound · step 0.")).to_be_visible()
     oldest = playground.picture(1)
     playground.page.keyboard.press("ArrowRight")
     second = playground.picture(1)
@@ -236,7 +236,7 @@ def test_rewind(playground):
     playground.page.keyboard.press("Home")
     count = playground.ask("p.step_count")
     playground.button("Step").click()
-    expect(playground.page.get_by_text(f"Paused · step {count + 1}.")).to_be_visible()
+    expect(playground.says(f"Paused · step {count + 1}.")).to_be_visible()
 
 
 def test_the_keyboard_is_enough(playground):
@@ -302,7 +302,7 @@ def test_one_plays_at_a_time_and_a_forgotten_one_pauses(open_notebook):
     notebook.button("Play", cell=1).click()
     notebook.wait_until("p.playing")
     notebook.wait_until("not p.playing")
-    expect(notebook.page.get_by_text("without a click")).to_be_visible()
+    expect(notebook.says("without a click")).to_be_visible()
 
 
 def nbval(path):

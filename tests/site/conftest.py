@@ -8,8 +8,6 @@ import functools
 import hashlib
 import http.server
 import json
-import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -17,9 +15,10 @@ import threading
 import zipfile
 from pathlib import Path
 
+import chromium
 import pytest
-from playwright.sync_api import sync_playwright
 
+browser = chromium.browser  # the fixture
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "site"))
 
@@ -72,14 +71,3 @@ def serve():
     yield serve
     for server in servers:
         server.shutdown()
-
-
-@pytest.fixture(scope="session")
-def browser():
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    assert chromium, "these tests need Chromium: apt-get install chromium, or set CHROMIUM"
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=quiet)
-        yield started
-        started.close()
