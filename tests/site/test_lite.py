@@ -127,7 +127,9 @@ def test_progress_outlives_the_page(page, address):
         lesson = Lesson(page, address, "01_perceptron")
         lesson.run(0)
         page.keyboard.press("a")  # a new cell, above the next one
-        page.keyboard.press("Enter")
+        editor = lesson.cells.nth(1).locator(".cm-content")
+        expect(editor).to_have_text("")
+        editor.click()
         page.keyboard.insert_text(code)
         page.keyboard.press("Shift+Enter")
         expect(lesson.cells.nth(1)).to_contain_text("['step']", timeout=60_000)
