@@ -168,6 +168,35 @@ def test_a_warm_up_and_then_a_decay():
     np.testing.assert_allclose(rates(make, 10), [0.1, 0.2, 0.3, 0.4, *down])
 
 
+def test_schedules_that_are_stepped_in_turn_multiply():
+    p = Tensor(np.ones(1), requires_grad=True)
+
+    def make():
+        optimizer = optim.SGD([p], lr=0.5)
+        warm_up = lr_scheduler.LinearLR(optimizer, 0.2, 1, 4)
+        return optimizer, warm_up, lr_scheduler.CosineAnnealingLR(optimizer, 10, 0.1)
+
+    optimizer, *schedules = make()
+    seen = []
+    for t in range(10):
+        if t == 3:  # go on with new ones
+            saved = [schedule.state_dict() for schedule in schedules]
+            optimizer, *schedules = make()
+            for schedule, state in zip(schedules, saved, strict=True):
+                schedule.load_state_dict(state)
+        seen.append(optimizer.lr)
+        for schedule in schedules:
+            schedule.step()
+    # as torch.optim.lr_scheduler has it: the cosine multiplies what lies above its eta_min
+    assert seen[:3] == pytest.approx([0.1, 0.1975528258147577, 0.2820362077544823])
+    assert seen[3:5] == pytest.approx([0.34228925682496436, 0.37029874957124354])
+    optimizer.lr = 0.3  # a change by hand stays, too
+    schedules[0].step()
+    assert optimizer.lr == 0.3
+    with pytest.raises(ValueError, match="needs the optimiser"):
+        lr_scheduler.StepLR(p, 1)
+
+
 def test_one_cycle_goes_up_and_down_and_the_momentum_the_other_way():
     p = Tensor(np.ones(1), requires_grad=True)
     optimizer = optim.SGD([p], lr=9, momentum=0.9)
@@ -364,6 +393,9 @@ def stepped(kind, n):
             r"\[1\] parameters; this one has \[2\]",
         ),
         (lambda p: optim.SGD([p], lr=np.float32(-1)), "lr=-1"),
+        (lambda p: optim.SGD([p], lr="0.1"), "lr='0.1': it must be a number"),
+        (lambda p: optim.SGD([{"lr": 0.1}]), '"params"'),
+        (lambda p: optim.Adam([p], betas=0.9), "betas=0.9"),
         (lambda p: optim.SGD(p), "one Tensor"),
         (lambda p: optim.SGD(nn.Linear(1, 1)), "one Linear"),
         (lambda p: optim.SGD([p * 2]), "computed from others"),

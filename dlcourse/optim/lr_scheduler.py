@@ -1,8 +1,8 @@
 """Learning rates that change on the way: call ``scheduler.step()`` after each ``optimizer.step()``.
 
-Every schedule is a formula for the rate after ``t`` steps, so that it can start anywhere. It sets
-the rate, whatever another has made of it: two join by `SequentialLR`, not by calling one after the
-other, which multiplies them in PyTorch.
+Every schedule is a formula for the rate after ``t`` steps. A step changes the rate by as much as the
+formula does, so that schedules multiply when each of several is stepped in turn, as in PyTorch; all
+but `OneCycleLR`, which sets it. One after the other they go by `SequentialLR`.
 """
 
 from __future__ import annotations
@@ -31,36 +31,57 @@ class LRScheduler:
         How many steps have been taken.
     """
 
+    floor: float = 0.0  # what lies above it is multiplied
+
     def __init__(self, optimizer: Optimizer) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise ValueError(
+                f"{type(self).__name__} got a {type(optimizer).__name__}: it needs the optimiser "
+                "whose learning rate it is to change"
+            )
         self.optimizer = optimizer
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
-        self._go_to(0)
+        self.last_epoch = -1
+        self.step()
 
     def rate(self, initial_lr: float, t: int) -> float:
         """Return the learning rate after ``t`` steps."""
         raise NotImplementedError
 
     def step(self) -> None:
-        """Go one step on and set the optimiser's rates."""
-        self._go_to(self.last_epoch + 1)
+        """Go one step on, and change the optimiser's rates by as much as the formula does."""
+        self.last_epoch += 1
+        t = self.last_epoch
+        for group in self.optimizer.param_groups:
+            lr, initial = group["lr"], group["initial_lr"]
+            before, after = self.rate(initial, t - 1) if t else initial, self.rate(initial, t)
+            if lr == before or before == self.floor:
+                group["lr"] = after + (lr - before)
+            else:  # another schedule, or the reader, has changed it
+                share = (after - self.floor) / (before - self.floor)
+                group["lr"] = self.floor + (lr - self.floor) * share
 
     def get_last_lr(self) -> list[float]:
         """Return the rate of each group now."""
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def _go_to(self, t: int) -> None:
+        """Set the rates, whatever they are, to those of the formula."""
         self.last_epoch = t
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(group["initial_lr"], t)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how far the schedule is."""
-        return {"last_epoch": self.last_epoch}
+        """Return how far the schedule is, and the rates."""
+        return {"last_epoch": self.last_epoch, "_last_lr": self.get_last_lr()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
         self._go_to(int(state_dict["last_epoch"]))
+        rates = state_dict.get("_last_lr", self.get_last_lr())
+        for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = lr
 
 
 class StepLR(LRScheduler):
@@ -99,7 +120,8 @@ class CosineAnnealingLR(LRScheduler):
     """Fall to ``eta_min`` in ``T_max`` steps, along half a cosine (Loshchilov, Hutter 2017)."""
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
-        self.T_max, self.eta_min = _at_least_one("CosineAnnealingLR", T_max=T_max), eta_min
+        self.T_max = _at_least_one("CosineAnnealingLR", T_max=T_max)
+        self.eta_min = self.floor = eta_min
         super().__init__(optimizer)
 
     def rate(self, initial_lr: float, t: int) -> float:
@@ -163,6 +185,10 @@ class OneCycleLR(LRScheduler):
         """Return the rate on the way up or down; what the optimiser had before does not count."""
         return self._between(t, self.start_lr, self.max_lr, self.end_lr)
 
+    def step(self) -> None:
+        """Go one step on, and set the optimiser's rates and momenta."""
+        self._go_to(self.last_epoch + 1)
+
     def _go_to(self, t: int) -> None:
         if t > self.total_steps:  # as in PyTorch a step after the last one is no error yet
             raise ValueError(
@@ -217,12 +243,27 @@ class SequentialLR(LRScheduler):
                 "it needs one milestone between each two"
             )
         self.schedulers, self.milestones = list(schedulers), list(milestones)
-        super().__init__(optimizer)
+        self.optimizer = optimizer
+        self._go_to(0)
+
+    def step(self) -> None:
+        """Step the schedule whose turn it is; the first step of each sets the rates."""
+        which, t = self._turn(self.last_epoch + 1)
+        if t:
+            self.last_epoch += 1
+            self.schedulers[which].step()
+        else:
+            self._go_to(self.last_epoch + 1)
 
     def _go_to(self, t: int) -> None:
         self.last_epoch = t
+        which, own = self._turn(t)
+        self.schedulers[which]._go_to(own)
+
+    def _turn(self, t: int) -> tuple[int, int]:
+        """Return which schedule's turn it is after t steps, and how many of them are its own."""
         which = bisect.bisect_right(self.milestones, t)
-        self.schedulers[which]._go_to(t - (self.milestones[which - 1] if which else 0))
+        return which, t - (self.milestones[which - 1] if which else 0)
 
 
 def _along_cosine(start: float, end: float, share: float) -> float:

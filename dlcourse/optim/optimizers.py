@@ -81,6 +81,11 @@ class Optimizer:
         self.param_groups.append(group)
 
     def _group(self, group: Mapping[str, Any]) -> dict[str, Any]:
+        if "params" not in group:
+            raise ValueError(
+                f"{type(self).__name__} got a group with {', '.join(map(str, group))} only: its "
+                '"params" are to name the parameters'
+            )
         given = [group["params"]] if isinstance(group["params"], Tensor) else [*group["params"]]
         group = {**self.defaults, **group, "params": given}
         for p in group["params"]:
@@ -96,9 +101,10 @@ class Optimizer:
                     "Tensor(w.data, requires_grad=True)"
                 )
         for name, value in group.items():
-            if isinstance(value, (int, float, np.number)) and not 0 <= value < math.inf:
+            number = isinstance(value, (int, float, np.number))
+            if number and not 0 <= value < math.inf or name == "lr" and not number:
                 raise ValueError(
-                    f"{type(self).__name__} got {name}={value}: it must be 0 or more, and finite"
+                    f"{type(self).__name__} got {name}={value if number else repr(value)}: it must be a number from 0, and finite"
                 )
         return group
 
@@ -345,7 +351,8 @@ class RMSprop(Optimizer):
         if not state:
             names = ["square_avg", "grad_avg"] if group["centered"] else ["square_avg"]
             names += ["momentum_buffer"] if group["momentum"] else []
-            state.update({name: np.zeros_like(p.data) for name in names})
+            state.update({name: np.zeros_like(p.data) for name in names}, step=0)
+        state["step"] += 1  # which only PyTorch asks for, when it goes on from this state
         state["square_avg"] *= alpha
         state["square_avg"] += (1 - alpha) * g * g
         s = state["square_avg"]
@@ -391,7 +398,7 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+        if np.shape(betas) != (2,) or not all(0 <= beta < 1 for beta in betas):
             raise ValueError(
                 f"{type(self).__name__} got betas={betas}: they are two, each 0 or more, below 1"
             )

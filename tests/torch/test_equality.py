@@ -331,7 +331,39 @@ def test_100_steps_from_the_same_weights(name, dtype, tolerance):
     assert list(back) == list(ours.state_dict())
 
 
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_an_optimisers_state_goes_on_in_torch_and_back(name):
+    kind, options = OPTIMISERS[name]
+    p = Tensor(normal(0, 3, 2), requires_grad=True)
+    q = torch.tensor(p.data, requires_grad=True)
+    a, b = getattr(optim, kind)([p], **options), getattr(torch.optim, kind)([q], **options)
+
+    def as_torch(state):
+        return {k: torch.tensor(v) for k, v in state.items()}
+
+    for step in range(9):
+        if step == 3:
+            saved = a.state_dict()
+            b = getattr(torch.optim, kind)([q], **options)
+            b.load_state_dict(
+                {**saved, "state": {i: as_torch(s) for i, s in saved["state"].items()}}
+            )
+        if step == 6:
+            saved = b.state_dict()
+            arrays = {i: {k: v.numpy() for k, v in s.items()} for i, s in saved["state"].items()}
+            a = getattr(optim, kind)([p], **options)
+            a.load_state_dict({**saved, "state": arrays})
+        p.grad = normal(step, 3, 2)
+        q.grad = torch.from_numpy(p.grad.copy())
+        a.step()
+        b.step()
+        close(p.data, q, np.float64, f"step {step}")
+
+
 SCHEDULES = {
+    "in turn": lambda m, o: InTurn(
+        m.LinearLR(o, 0.2, 1.0, 5), m.StepLR(o, 4, 0.5), m.CosineAnnealingLR(o, 12, 0.01)
+    ),
     "StepLR": lambda m, o: m.StepLR(o, 7, gamma=0.5),
     "LinearLR": lambda m, o: m.LinearLR(o, 0.1, 1.0, 9),
     "CosineAnnealingLR": lambda m, o: m.CosineAnnealingLR(o, 12, eta_min=0.01),
@@ -340,6 +372,17 @@ SCHEDULES = {
         o, [m.LinearLR(o, 0.2, 1.0, 5), m.CosineAnnealingLR(o, 20)], [5]
     ),
 }
+
+
+class InTurn(list):
+    """Several schedules, stepped in turn."""
+
+    def __init__(self, *schedules):
+        super().__init__(schedules)
+
+    def step(self):
+        for schedule in self:
+            schedule.step()
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
