@@ -284,7 +284,12 @@ class GPT(nn.Module):
         far, so that the next call needs only the new ones.
         """
         before = cache[0][0].shape[2] if cache and cache[0] else 0
-        T = input.shape[1]
+        if np.ndim(input) != 2:
+            raise ValueError(
+                f"GPT got symbols of shape {np.shape(input)}: it needs one row for each text, "
+                "(B, T); of a single text, x[None]"
+            )
+        T = np.shape(input)[1]
         if before + T > self.config.block_size:
             raise ValueError(
                 f"GPT got {before + T} symbols: its block_size is {self.config.block_size}; cut "

@@ -342,6 +342,10 @@ X = np.ones((2, 3, 4), np.float32)
             lambda: F.scaled_dot_product_attention(X, X, X, np.ones((5, 1, 1, 3), bool)),
             "equal or 1",
         ),
+        (
+            lambda: F.scaled_dot_product_attention(X, X[:1], X[[0, 1, 1]]),
+            r"value \(3, .*equal or 1",
+        ),
         (lambda: F.scaled_dot_product_attention(X, X, X, dropout_p=1.5), "share"),
         (lambda: nn.MultiheadAttention(6, 4), "multiple of num_heads"),
         (lambda: nn.MultiheadAttention(4, 2)(X, X[0], X), "three of"),

@@ -204,6 +204,12 @@ def test_layers_pass_their_options_on():
     )
 
 
+def test_a_kernel_may_be_a_plain_array():
+    x, edges = leaf(1, 1, 5, 4), np.array([[-1.0, 1.0]])[None, None]
+    np.testing.assert_allclose(F.conv2d(x, edges).data, np.diff(x.data))
+    assert F.conv_transpose2d(x, edges).shape == (1, 1, 5, 5)
+
+
 @pytest.mark.parametrize(
     ("action", "says"),
     [

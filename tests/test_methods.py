@@ -256,6 +256,12 @@ def test_retain_graph_walks_again():
         (lambda: leaf(2, 3).topk(4), ValueError, "from 0 to 3"),
         (lambda: leaf(2, 3).dot(leaf(3)), ValueError, "one axis"),
         (lambda: leaf(2, 3).cumsum(2), ValueError, "axis 2"),
+        (lambda: leaf(2, 3).var(False), ValueError, "whole number, not a bool"),
+        (lambda: leaf(2, 3).max(leaf(2, 3)), ValueError, "whole number, not a Tensor"),
+        (lambda: leaf(2, 0).max(1), ValueError, r"\(2, 0\) has no elements over dim=1"),
+        (lambda: leaf(0).argmin(), ValueError, "no elements"),
+        (lambda: leaf(2, 3)[2], IndexError, r"shape \(2, 3\): index 2 is out of bounds"),
+        (lambda: leaf(2, 3).masked_fill(np.ones(2, bool), 0), ValueError, "mask of shape"),
         (lambda: list(leaf()), TypeError, "no axes"),
     ],
 )
@@ -273,6 +279,20 @@ def test_a_single_number_has_an_axis_for_reductions_as_in_pytorch():
     assert x.argmax(0).item() == 0
     with pytest.raises(ValueError, match="axis 1 of a tensor of 0 axes: it has none"):
         x.sum(1)
+
+
+def test_clip_by_tensors_gives_them_the_gradient_of_what_they_limit():
+    low, high = leaf(4, seed=1), leaf(3, 1, seed=2)
+    assert gradcheck(lambda x, a, b: x.clip(a, b), (X, low, high))  # also where low is above high
+    assert gradcheck(lambda x, b: x.clip(max=b), (low, X))  # the limits have more axes
+    assert gradcheck(lambda x, a: x.clip(a), (X, low))
+
+
+def test_a_tensor_without_axes_is_a_number_in_an_index():
+    x = Tensor(np.arange(24).reshape(2, 3, 4))
+    i = Tensor(np.array(1))
+    assert x[i, :, [0, 2]].shape == (3, 2)
+    np.testing.assert_array_equal(x[i, i].data, x.data[1, 1])
 
 
 def test_clip_of_integers_by_what_is_none():

@@ -155,6 +155,7 @@ def test_sampling_follows_the_softmax():
         (lambda: CharRNN(5, cell="lstm"), "'LSTM'"),
         (lambda: GPT(GPTConfig(5, n_embd=6, n_head=4)), "divide"),
         (lambda: GPT(TINY)(np.zeros((1, 9), int)), "block_size is 8"),
+        (lambda: GPT(TINY)(np.zeros(3, int)), r"symbols of shape \(3,\).*x\[None\]"),
         (lambda: GPT(TINY).generate(np.zeros(3, int), 1), "one row for each text"),
         (lambda: GPT(TINY).generate(np.zeros((1, 0), int), 1), "one symbol"),
     ],

@@ -143,6 +143,7 @@ def test_layers_are_their_functions():
         (lambda: nn.MaxPool2d(5)(np.ones((4, 1, 4, 8), "f")), "window of 5 does not fit in 4"),
         (lambda: nn.MaxPool2d(2, padding=2)(np.ones((4, 1, 8, 8), "f")), "at most half"),
         (lambda: nn.AvgPool2d(0)(np.ones((4, 1, 8, 8), "f")), "kernel_size=0"),
+        (lambda: nn.AdaptiveAvgPool2d((1, 2, 3))(np.ones((4, 1, 8, 8), "f")), "needs .OH, OW"),
         (lambda: nn.AdaptiveAvgPool2d(0)(np.ones((4, 1, 8, 8), "f")), "output_size"),
     ],
 )

@@ -630,6 +630,7 @@ def test_retain_grad_keeps_what_was_computed():
         (lambda: leaf(5).chunk(0), ValueError, "whole number from 1"),
         (lambda: leaf(5).split(1, dim=1), ValueError, "axis 1"),
         (lambda: einsum("ij,jk", leaf(2, 3)), ValueError, "names 2 operands, but got 1"),
+        (lambda: einsum("ij,jk", leaf(2, 3), leaf(4, 5)), ValueError, r"\(2, 3\), \(4, 5\)"),
         (lambda: einsum("ij->i", leaf(2)), ValueError, "names 2 axes of an operand of shape"),
         (lambda: einsum("i->i", leaf(2, 3)), ValueError, "one letter for each axis"),
         (lambda: Tensor([1.0]).retain_grad(), RuntimeError, "requires_grad"),

@@ -165,6 +165,10 @@ def test_bad_calls_are_refused_at_once():
             train(model, loss_fn, optimizer, loader, epochs=epochs)
     with pytest.raises(ValueError, match="pass the DataLoader itself"):
         train(model, loss_fn, optimizer, iter(loader), epochs=2)
+    x, y = next(iter(loader))
+    for batches in ([x], [(x,)], (x, y)):
+        with pytest.raises(ValueError, match="tuples of inputs and targets"):
+            next(train(model, F.cross_entropy, optimizer, batches, epochs=1))
     with pytest.raises(ValueError, match="no batch"):
         list(train(model, loss_fn, optimizer, [], epochs=1))
     for loss in (1.0, np.float32(1), None):

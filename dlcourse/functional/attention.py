@@ -205,6 +205,13 @@ def _prepare(query: Any, key: Any, value: Any, mask: Any) -> tuple[Any, ...]:
             f"attention got {' and '.join(sorted(kinds))}: query, key, value and a mask of numbers "
             "must be of one kind, x.astype(np.float32); other masks are of booleans"
         )
+    try:
+        np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
+    except ValueError:
+        raise ValueError(
+            f"attention got query {q.shape}, key {k.shape} and value {v.shape}: the axes before "
+            "the last two (batch, heads) must be equal or 1"
+        ) from None
     full = (*np.broadcast_shapes(q.shape[:-2], k.shape[:-2]), q.shape[-2], k.shape[-2])
     if mask is not None:
         pairs = zip(mask.shape[::-1], full[::-1], strict=False)

@@ -70,7 +70,7 @@ def conv2d(
     there. So ``dw = Σ_y dout[y] windows[y]ᵀ``, and ``wᵀ dout[y]`` is what the windows of row y give
     back to the input.
     """
-    x = as_tensor(input)
+    x, weight, bias = _tensors(input, weight, bias)
     name = _check("Conv2d", x, weight, bias, groups, weight.shape[1] * groups)
     down, across = window_axes(name, x, weight.shape[2:], stride, padding, dilation)
     w = _as_matrix(weight.data, groups)  # (g, 1, O/g, kh·kw·C/g)
@@ -125,7 +125,7 @@ def conv1d(
     ValueError
         If the shapes do not fit, or the dtypes differ.
     """
-    x = as_tensor(input)
+    x, weight, bias = _tensors(input, weight, bias)
     name = _check("Conv1d", x, weight, bias, groups, weight.shape[1] * groups)
     (along,) = window_axes(name, x, weight.shape[2:], stride, padding, dilation)
     if padding != "same":
@@ -179,7 +179,7 @@ def conv_transpose2d(
     ValueError
         If the shapes do not fit, or the dtypes differ.
     """
-    x = as_tensor(input)
+    x, weight, bias = _tensors(input, weight, bias)
     name = _check("ConvTranspose2d", x, weight, bias, groups, len(weight.data), "C, O/groups")
     down, across = _transposed_axes(name, x, weight, stride, padding, output_padding, dilation)
     w = _as_matrix(weight.data, groups)  # (g, 1, C/g, kh·kw·O/g)
@@ -290,6 +290,10 @@ def _transposed_axes(name, x, weight, stride, padding, output_padding, dilation)
             )
         axes.append(Axis(size, n, kernel, s, d, p))
     return axes
+
+
+def _tensors(input: Any, weight: Any, bias: Any) -> tuple[Tensor, Tensor, Tensor | None]:
+    return as_tensor(input), as_tensor(weight), None if bias is None else as_tensor(bias)
 
 
 def _check(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.tensor import Tensor, record
+from dlcourse.tensor import Tensor, as_tensor, record
 
 __all__ = ["embedding"]
 
@@ -33,6 +33,7 @@ def embedding(input: Any, weight: Tensor, padding_idx: int | None = None) -> Ten
         If the input is not whole, or a number is not in the table.
     """
     symbols = input.data if isinstance(input, Tensor) else np.asarray(input)
+    weight = as_tensor(weight)
     _check(symbols, weight, padding_idx)
     symbols = symbols.astype(np.intp, copy=False)  # in a browser numpy counts in 32 bits
     v, d = weight.shape

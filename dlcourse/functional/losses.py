@@ -138,7 +138,8 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
         return -p * g, gt
 
     if reduction == "batchmean":
-        return _reduce(p * error, (x, t), backward, "mean", count=max(len(x.data), 1))
+        n = x.shape[0] if x.ndim else 1
+        return _reduce(p * error, (x, t), backward, "mean", count=max(n, 1))
     return _reduce(p * error, (x, t), backward, reduction)
 
 
@@ -176,14 +177,18 @@ def binary_cross_entropy_with_logits(
     """
     name = "binary_cross_entropy_with_logits"
     z, t = _same_shape(name, input, target)
-    _check_constant_probabilities(name, t)
+    _check_range(name, "target", t.data)
     scale = 1 if weight is None else _like(weight, z)
-    yes = t.data if pos_weight is None else t.data * _like(pos_weight, z)
+    of_yes = 1 if pos_weight is None else _like(pos_weight, z)
+    yes = t.data * of_yes
     both = 1 - t.data + yes
     softplus = np.maximum(z.data, 0) + np.log1p(np.exp(-np.abs(z.data)))
 
     def backward(g):
-        return g * scale * (both * sigmoid_array(z.data) - yes), None
+        gt = None
+        if t.requires_grad:
+            gt = g * scale * ((of_yes - 1) * softplus - of_yes * z.data)
+        return g * scale * (both * sigmoid_array(z.data) - yes), gt
 
     return _reduce(scale * (both * softplus - yes * z.data), (z, t), backward, reduction)
 
@@ -218,14 +223,15 @@ def binary_cross_entropy(
     """
     name = "binary_cross_entropy"
     p, t = _same_shape(name, input, target)
-    _check_constant_probabilities(name, t)
+    _check_range(name, "target", t.data)
     _check_range(name, "input", p.data)
     scale = 1 if weight is None else _like(weight, p)
     with np.errstate(divide="ignore"):
         log_p, log_q = np.maximum(np.log(p.data), -100), np.maximum(np.log1p(-p.data), -100)
 
     def backward(g):
-        return g * scale * (p.data - t.data) / np.maximum(p.data * (1 - p.data), 1e-12), None
+        gt = g * scale * (log_q - log_p) if t.requires_grad else None
+        return g * scale * (p.data - t.data) / np.maximum(p.data * (1 - p.data), 1e-12), gt
 
     loss = -scale * (t.data * log_p + (1 - t.data) * log_q)
     return _reduce(loss, (p, t), backward, reduction)
@@ -260,7 +266,7 @@ def cross_entropy(
     Raises
     ------
     ValueError
-        If the shapes do not fit, a label is out of range or the target needs a gradient.
+        If the shapes do not fit, or a label is out of range.
 
     Notes
     -----
@@ -268,8 +274,9 @@ def cross_entropy(
     single 1 at the label, in the plain case). Since ∂log pᵢ/∂zⱼ = δᵢⱼ - pⱼ, its slope by the logits
     is p Σa - a.
     """
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy got label_smoothing={label_smoothing}: from 0 to 1")
     z = as_tensor(input)
-    _check_constant("cross_entropy", target)
     if z.ndim == 0 or z.dtype.kind != "f":
         raise ValueError(
             f"cross_entropy got logits of shape {z.shape} and dtype {z.dtype}: it needs a "
@@ -282,10 +289,17 @@ def cross_entropy(
     )
 
     def backward(g):
+        g = np.expand_dims(g, -1)
         slope = np.exp(log_p) * a.sum(axis=-1, keepdims=True) - a
-        return (np.moveaxis(slope * np.expand_dims(g, -1), -1, classes),)
+        gz = np.moveaxis(slope * g, -1, classes)
+        if len(parents) == 1:
+            return (gz,)
+        of_target = (label_smoothing - 1) * (1 if weight is None else _like(weight, z))
+        return gz, np.moveaxis(log_p * of_target * g, -1, classes)
 
-    return _reduce(_weighted(a, log_p), (z,), backward, reduction, count)
+    learned = isinstance(target, Tensor) and target.requires_grad  # probabilities from a model
+    parents = (z, target) if learned else (z,)
+    return _reduce(_weighted(a, log_p), parents, backward, reduction, count)
 
 
 def nll_loss(
@@ -403,16 +417,6 @@ def _same_shape(name: str, input: Any, target: Any) -> tuple[Tensor, Tensor]:
             mend += f"; reshape the target, y.reshape({', '.join(map(str, x.shape))})"
         raise ValueError(f"{name} got input of shape {x.shape} and target of {t.shape}: {mend}")
     return x, t
-
-
-def _check_constant(name: str, target: Any) -> None:
-    if isinstance(target, Tensor) and target.requires_grad:
-        raise ValueError(f"{name} takes its target as a constant: pass target.detach()")
-
-
-def _check_constant_probabilities(name: str, t: Tensor) -> None:
-    _check_constant(name, t)
-    _check_range(name, "target", t.data)
 
 
 def _check_range(name: str, what: str, p: np.ndarray) -> None:

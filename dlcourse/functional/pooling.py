@@ -158,6 +158,8 @@ def adaptive_avg_pool2d(
     x = as_tensor(input)
     check_images("AdaptiveAvgPool2d", x)
     sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
+    if len(sizes) != 2:
+        raise ValueError(f"AdaptiveAvgPool2d got output_size={output_size}: it needs (OH, OW)")
     sizes = [n if m is None else m for m, n in zip(sizes, x.shape[-2:], strict=True)]
     oh, ow = pair("AdaptiveAvgPool2d", "output_size", sizes)
     down, across = _means(oh, x.shape[-2], x.dtype), _means(ow, x.shape[-1], x.dtype)

@@ -389,9 +389,10 @@ def _prepare(
     """Check all that comes in; biases and states (``optional``) that are None become zeros."""
     x, E, H = as_tensor(input), weight_ih.shape[-1], weight_hh.shape[-1]
     name, n = f"{name}({E}, {H})", gates * H
-    if x.ndim != 3 or x.shape[2] != E:
+    if x.ndim != 3 or x.shape[2] != E or not len(x.data):
         raise ValueError(
-            f"{name} got a batch of sequences of shape {x.shape}: it needs (steps, batch, {E})"
+            f"{name} got a batch of sequences of shape {x.shape}: it needs (steps, batch, {E}), "
+            "and a step at least"
             + ("; give each number an axis of its own, x[..., None]" if E == 1 else "")
         )
     state = "the initial state", (x.shape[1], H)

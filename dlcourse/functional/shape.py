@@ -36,7 +36,10 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float = 0
     ValueError
         If ``pad`` is not in pairs, names more axes than there are, or cuts off more than there is.
     """
-    x, pad = as_tensor(input), [int(p) for p in pad]
+    x = as_tensor(input)
+    if not isinstance(pad, Sequence):
+        raise ValueError(f"pad got {pad!r}: it needs a pair (before, after) for each axis")
+    pad = [int(p) for p in pad]
     if mode != "constant":
         raise ValueError(f"pad got mode={mode!r}: only 'constant' is offered")
     if len(pad) % 2 or len(pad) > 2 * x.ndim:

@@ -70,7 +70,8 @@ class NLLLoss(Module):
     def __init__(
         self, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean"
     ) -> None:
-        self.weight, self.ignore_index, self.reduction = weight, ignore_index, reduction
+        self.register_buffer("weight", weight)
+        self.ignore_index, self.reduction = ignore_index, reduction
 
     def forward(self, input: Any, target: Any) -> Tensor:
         """Compare log-probabilities with labels."""
@@ -81,7 +82,8 @@ class BCELoss(Module):
     """Cross-entropy of probabilities; see `functional.binary_cross_entropy`."""
 
     def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None:
-        self.weight, self.reduction = weight, reduction
+        self.register_buffer("weight", weight)
+        self.reduction = reduction
 
     def forward(self, input: Any, target: Any) -> Tensor:
         """Compare probabilities with answers from 0 to 1."""
@@ -94,7 +96,9 @@ class BCEWithLogitsLoss(Module):
     def __init__(
         self, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None
     ) -> None:
-        self.weight, self.reduction, self.pos_weight = weight, reduction, pos_weight
+        self.register_buffer("weight", weight)
+        self.register_buffer("pos_weight", pos_weight)
+        self.reduction = reduction
 
     def forward(self, input: Any, target: Any) -> Tensor:
         """Compare scores with answers from 0 to 1."""
@@ -114,8 +118,9 @@ class CrossEntropyLoss(Module):
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
-        self.weight, self.ignore_index = weight, ignore_index
-        self.reduction, self.label_smoothing = reduction, label_smoothing
+        self.register_buffer("weight", weight)
+        self.ignore_index, self.reduction = ignore_index, reduction
+        self.label_smoothing = label_smoothing
 
     def forward(self, input: Any, target: Any) -> Tensor:
         """Compare class scores with labels or class probabilities."""

@@ -1,8 +1,8 @@
 """Learning rates that change on the way: call ``scheduler.step()`` after each ``optimizer.step()``.
 
-Every schedule is a formula for the rate after ``t`` steps. A step changes the rate by as much as the
-formula does, so that schedules multiply when each of several is stepped in turn, as in PyTorch; all
-but `OneCycleLR`, which sets it. One after the other they go by `SequentialLR`.
+Every schedule is a formula for the rate after ``t`` steps. A step changes the rate by as much as
+the formula does, so that schedules multiply when each of several is stepped in turn, as in PyTorch;
+all but `OneCycleLR`, which sets it. One after the other they go by `SequentialLR`.
 """
 
 from __future__ import annotations

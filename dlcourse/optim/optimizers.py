@@ -102,9 +102,10 @@ class Optimizer:
                 )
         for name, value in group.items():
             number = isinstance(value, (int, float, np.number))
-            if number and not 0 <= value < math.inf or name == "lr" and not number:
+            if not 0 <= value < math.inf if number else name == "lr":
                 raise ValueError(
-                    f"{type(self).__name__} got {name}={value if number else repr(value)}: it must be a number from 0, and finite"
+                    f"{type(self).__name__} got {name}={value if number else repr(value)}: it must "
+                    "be a number from 0, and finite"
                 )
         return group
 

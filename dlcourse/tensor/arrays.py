@@ -43,6 +43,8 @@ def sum_to(g: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def nth_axis(dim: int, ndim: int) -> int:
     """Return an axis counted from the front; -1 is the last."""
+    if isinstance(dim, bool) or not isinstance(dim, (int, np.integer)):
+        raise ValueError(f"an axis must be a whole number, not a {type(dim).__name__}")
     if not -ndim <= dim < ndim:
         must = f"it must be {-ndim} to {ndim - 1}" if ndim else "it has none"
         raise ValueError(f"axis {dim} of a tensor of {ndim} axes: {must}")
@@ -54,7 +56,7 @@ def dims(dim: Dim, axis: Dim, ndim: int) -> int | tuple[int, ...] | None:
     dim = axis if dim is None else dim
     if dim is None or (ndim == 0 and dim in (0, -1)):  # a single number, as in PyTorch
         return None
-    if isinstance(dim, (int, np.integer)):
+    if not isinstance(dim, (tuple, list)):
         return nth_axis(dim, ndim)
     axes = tuple(nth_axis(d, ndim) for d in dim)
     if len(set(axes)) < len(axes):
@@ -96,6 +98,8 @@ def flat(args: tuple) -> tuple[int, ...]:
 def index_part(part: Any) -> Any:
     """Return a part of an index as numpy wants it: tensors and all kinds of lists as arrays."""
     part = plain(part)
+    if isinstance(part, np.ndarray) and part.ndim == 0 and part.dtype != bool:
+        return part[()]  # a number
     if part is None or part is ... or isinstance(part, (slice, int, np.integer, np.ndarray)):
         return part
     part = np.asarray(part)

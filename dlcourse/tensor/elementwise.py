@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlcourse.tensor.arrays import plain
-from dlcourse.tensor.tape import Node, as_tensor, floating, operands, record
+from dlcourse.tensor.tape import Node, as_tensor, floating, operands, record, unbroadcast
 
 if TYPE_CHECKING:
     from dlcourse.tensor.core import Tensor
@@ -52,9 +52,9 @@ class Elementwise(Node):
     __abs__ = abs
 
     def clip(self, min: Any = None, max: Any = None) -> Tensor:
-        """Return each element, limited to the range from ``min`` to ``max``.
+        """Return each element, limited to the range from ``min`` to ``max`` (numbers or tensors).
 
-        Elements on or inside the limits pass the gradient on; elements outside do not.
+        Elements on or inside the limits pass the gradient on; outside, the limit gets it.
         """
         if min is None and max is None:
             raise ValueError("clip() needs a min, a max or both")
@@ -62,25 +62,32 @@ class Elementwise(Node):
         x = self
         for limit in (min, max):  # integers with limits that are not become floats
             x = x if limit is None else operands(x, limit)[0]
-        low, high = (None if v is None else operands(x, v)[1].data for v in (min, max))
+        low, high = (None if v is None else operands(x, v)[1] for v in (min, max))
+        raised = x.data if low is None else np.maximum(x.data, low.data)
+        out = raised if high is None else np.minimum(raised, high.data)
+        parents = tuple(t for t in (x, low, high) if t is not None)
 
         def backward(g):
-            inside = np.ones(x.shape, bool)
-            if low is not None:
-                inside &= x.data >= low
-            if high is not None:
-                inside &= x.data <= high
-            return (g * inside,)
+            above = np.zeros(g.shape, bool) if high is None else raised > high.data
+            below = ~above & (raised > x.data)
+            taken = [(x, ~(above | below)), (low, below), (high, above)]
+            return tuple(unbroadcast(g * side, t) for t, side in taken if t is not None)
 
-        return record(np.clip(x.data, low, high), (x,), backward)
+        return record(out, parents, backward)
 
     clamp = clip
 
     def masked_fill(self, mask: Any, value: Any) -> Tensor:
         """Return each element, or ``value`` where ``mask`` (booleans, broadcast) holds."""
-        mask = np.broadcast_to(np.asarray(plain(mask), bool), self.shape)
-        out = np.where(mask, self.dtype.type(value), self.data)
-        return record(out, (self,), lambda g: (np.where(mask, 0, g),))
+        mask = np.asarray(plain(mask), bool)
+        try:
+            out = np.where(mask, self.dtype.type(value), self.data)
+        except ValueError:
+            raise ValueError(
+                f"masked_fill() of a tensor of shape {self.shape} got a mask of shape "
+                f"{mask.shape}: compared from the last axis backwards, lengths must be equal or 1"
+            ) from None
+        return record(out, (self,), lambda g: (unbroadcast(np.where(mask, 0, g), self),))
 
     def tril(self, diagonal: int = 0) -> Tensor:
         """Return the last two axes' lower triangle, up to ``diagonal``; 0 above it."""

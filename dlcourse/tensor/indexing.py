@@ -26,7 +26,11 @@ class Indexing(Node):
         index = _parts(index)
         if first := single_numbers(index):  # as in PyTorch; numpy would take them for arrays
             return self[first][tuple(p for p in index if not is_number(p))]
-        return record(self.data[index], (self,), lambda g: (Part(self.data, index, g),))
+        try:
+            out = self.data[index]
+        except IndexError as error:
+            raise IndexError(f"an index into a tensor of shape {self.shape}: {error}") from None
+        return record(out, (self,), lambda g: (Part(self.data, index, g),))
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if is_grad_enabled() and (self.requires_grad or getattr(value, "requires_grad", False)):

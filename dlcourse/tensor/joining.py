@@ -66,7 +66,11 @@ def einsum(equation: str, *operands: Tensor) -> Tensor:
     for names, a in zip(inputs, arrays, strict=True):
         for letter, n in zip(names, a.shape, strict=True):
             size[letter] = max(n, size.get(letter, n)) if n != 0 else 0
-    out = np.einsum(f"{','.join(inputs)}->{result}", *arrays, optimize=True)
+    try:
+        out = np.einsum(f"{','.join(inputs)}->{result}", *arrays, optimize=True)
+    except ValueError as error:
+        shapes = ", ".join(str(t.shape) for t in tensors)
+        raise ValueError(f"einsum({equation!r}) of shapes {shapes}: {error}") from None
 
     def gradient(i, g):
         own = "".join(dict.fromkeys(inputs[i]))

@@ -105,7 +105,8 @@ class Reductions(Node):
         Notes
         -----
         As in PyTorch, equal largest elements share the gradient equally, but along one axis the
-        element at ``indices`` gets all of it.
+        element at ``indices`` gets all of it. Of two tensors, ``where(a > b, a, b)`` holds the
+        larger elements.
         """
         return _extreme(self, dims(dim, axis, self.ndim), keepdim, np.max, np.argmax)
 
@@ -115,11 +116,11 @@ class Reductions(Node):
 
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """Return where the largest element stands (without ``dim``: in the flattened tensor)."""
-        return as_tensor(np.argmax(self.data, axis=dims(dim, None, self.ndim), keepdims=keepdim))
+        return _place(self, dim, keepdim, np.argmax)
 
     def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """Return where the smallest element stands (without ``dim``: in the flattened tensor)."""
-        return as_tensor(np.argmin(self.data, axis=dims(dim, None, self.ndim), keepdims=keepdim))
+        return _place(self, dim, keepdim, np.argmin)
 
     def all(self, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None) -> Tensor:
         """Return whether all elements over ``dim`` are true (not 0)."""
@@ -166,7 +167,22 @@ class Reductions(Node):
         return Extreme(values[first], indices[first])
 
 
+def _place(x: Tensor, dim: int | None, keepdim: bool, arg: Callable) -> Tensor:
+    dim = dims(dim, None, x.ndim)
+    _check_not_empty(x, dim)
+    return as_tensor(arg(x.data, axis=dim, keepdims=keepdim))
+
+
+def _check_not_empty(x: Tensor, dim: Any) -> None:
+    if count(x.shape, dim) == 0:
+        raise ValueError(
+            f"a tensor of shape {x.shape} has no elements over dim={dim}, and so no largest or "
+            "smallest one: is a batch or a mask empty?"
+        )
+
+
 def _extreme(x: Tensor, dim: Any, keepdim: bool, pick: Callable, arg: Callable) -> Any:
+    _check_not_empty(x, dim)
     if isinstance(dim, int):
         at = arg(x.data, axis=dim, keepdims=True)
 

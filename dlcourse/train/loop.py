@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,7 +120,8 @@ def _steps(model, loss_fn, optimizer, loader, epochs, max_norm, after) -> Iterat
     step, first = (after.step, after.epoch) if after else (0, 1)
     for epoch in range(first, epochs + 1):
         before = step
-        for *inputs, target in loader:
+        for batch in loader:
+            *inputs, target = _parts(batch)
             step += 1
             if not model.training:  # as a look at it may have left it
                 model.train()
@@ -131,6 +132,15 @@ def _steps(model, loss_fn, optimizer, loader, epochs, max_norm, after) -> Iterat
                 "the loader gave no batch: are there fewer examples than a batch needs "
                 "(drop_last=True)?"
             )
+
+
+def _parts(batch: Any) -> Sequence:
+    if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+        raise ValueError(
+            f"train() got a {type(batch).__name__} for a batch: the loader must give tuples of "
+            "inputs and targets, such as DataLoader((x, y))"
+        )
+    return batch
 
 
 def _one_step(model, loss_fn, optimizer, inputs, target, step, max_norm) -> float:
