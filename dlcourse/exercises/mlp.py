@@ -8,7 +8,9 @@ from dlcourse.exercises import Mistake, Question, choice, code, setting
 def _layer(rng):
     n, d = rng.integers(4, 8), rng.integers(2, 5)
     m = d if rng.random() < 0.4 else rng.integers(2, 6)  # square weights fit the wrong way, too
-    return rng.normal(size=(n, d)), rng.normal(size=(m, d)), rng.normal(size=m)
+    x, W, b = rng.normal(size=(n, d)), rng.normal(size=(m, d)), rng.normal(size=m)
+    x[0], b[0] = W[0], abs(b[0])  # one answer at least is not 0, and so not a whole number
+    return x, W, b
 
 
 @code(
@@ -84,8 +86,9 @@ def layer(x, W, b):
             [0.0, 1.0, -2.0],
         ),
         Mistake(
-            "the signs are turned, but not the bias",
-            "Turned round, XOR's output is 0, −1, −1, 0. It has to be lifted by 1: use the bias.",
+            "always 0",
+            "The output never reaches 0.5. (XOR's weights with turned signs give 0, −1, −1, 0.) "
+            "Lift it: at (0, 0) only the bias can.",
             [0.0, -1.0, 2.0],
         ),
         Mistake(
@@ -103,6 +106,17 @@ def layer(x, W, b):
             "AND",
             "It is 1 at (1, 1) alone. At (0, 0) both h are 0: only the bias can lift it.",
             [0.0, 0.0, 1.0],
+        ),
+        Mistake(
+            "OR",
+            "It is 0 at (0, 0) alone. Is the bias in its place? The order is [b, v1, v2].",
+            [-1.0, 2.0, 1.0],
+        ),
+        Mistake(
+            "NAND",
+            "It is 0 at (1, 1) alone, and 1 where exactly one input is on. Pull h1 down more, and "
+            "let h2 lift what was pulled down too far.",
+            [1.0, 0.0, -1.0],
         ),
     ),
 )
@@ -184,6 +198,8 @@ def _logits(rng):
     z = rng.normal(size=(k if rng.random() < 0.3 else n, k))
     if rng.random() < 0.5:  # far out, where exp alone overflows or vanishes
         z = z + rng.choice([-2000.0, 0.0, 2000.0], size=(len(z), 1))
+    if rng.random() < 0.2:  # far apart, where only the largest will do for a shift
+        z = 2000 * z
     return (z,)
 
 
@@ -233,6 +249,12 @@ def _softmax(z, axis=1, keepdims=True, shift=lambda z: z.max(axis=1, keepdims=Tr
             "Subtract each row's own largest logit, not the largest of the whole array: a row that "
             "lies far below it would vanish.",
             lambda z: _softmax(z, shift=np.max),
+        ),
+        Mistake(
+            "the mean for a shift",
+            "With the mean subtracted, the largest logit can still be far above zero, and np.exp "
+            "overflows. Subtract the largest itself.",
+            lambda z: _softmax(z, shift=lambda z: z.mean(axis=1, keepdims=True)),
         ),
         Mistake(
             "the logarithm",
@@ -294,6 +316,11 @@ def _cross_entropy(z, y, p=_softmax, loss_sum=False, grad_sum=False, sign=1):
             "no 1/N in the loss",
             "Your gradient is that of the mean, but your loss is the sum: divide it by N.",
             lambda z, y: _cross_entropy(z, y, loss_sum=True),
+        ),
+        Mistake(
+            "no minus",
+            "The logarithm of a probability is below zero. A loss is wanted: minus the logarithm.",
+            lambda z, y: (-_cross_entropy(z, y)[0], _cross_entropy(z, y)[1]),
         ),
         Mistake(
             "the gradient's sign",
