@@ -263,6 +263,14 @@ def test_pad_refuses(pad, options, says):
         F.pad(leaf(2, 3), pad, **options)
 
 
+def test_sigmoid_keeps_its_digits_near_0():
+    x = np.array([-80, -20, -1, 0, 20, 1e4, -1e4], np.float32)
+    with np.errstate(all="raise", under="ignore"):
+        out = F.sigmoid(x).data
+    np.testing.assert_allclose(np.log(out[:2]), x[:2], rtol=1e-6)
+    np.testing.assert_allclose(out[2:], [1 / (1 + np.e), 0.5, 1, 1, 0], rtol=1e-6)
+
+
 def test_what_holds_nothing_and_what_has_no_axes():
     assert F.softmax(leaf(2, 0)).shape == (2, 0)
     assert leaf(2, 0).logsumexp(1).data.tolist() == [-np.inf] * 2

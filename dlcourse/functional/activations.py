@@ -53,8 +53,7 @@ def elu(input: Any, alpha: float = 1.0) -> Tensor:
 def silu(input: Any) -> Tensor:
     """Return x sigmoid(x), also known as swish (Elfwing et al. 2018)."""
     x = _real("silu", input)
-    # not by tanh, as in `sigmoid`: near 0 it would lose digits, which a large x brings to light
-    s = np.exp(np.minimum(x.data, 0)) / (1 + np.exp(-np.abs(x.data)))
+    s = sigmoid_array(x.data)
     return record(x.data * s, (x,), lambda g: (g * s * (1 + x.data * (1 - s)),))
 
 
@@ -164,7 +163,7 @@ _GELU = {"none": (_phi, _bell), "tanh": (_phi_tanh, _bell_tanh)}
 
 
 def sigmoid(input: Any) -> Tensor:
-    """Return 1 / (1 + exp(-x)), without overflow: it equals (1 + tanh(x/2)) / 2."""
+    """Return 1 / (1 + exp(-x)): from 0 to 1, and 1/2 at 0."""
     x = _real("sigmoid", input)
     out = sigmoid_array(x.data)
     return record(out, (x,), lambda g: (g * out * (1 - out),))
@@ -204,10 +203,9 @@ def log_softmax(input: Any, dim: int = -1) -> Tensor:
 
 
 def sigmoid_array(x: np.ndarray) -> np.ndarray:
-    out = np.tanh(x * 0.5)
-    out *= 0.5
-    out += 0.5
-    return out
+    # not (1 + tanh(x/2)) / 2, which rounds to 0 below -17 in float32, where its logarithm is -17
+    with np.errstate(over="ignore"):  # 1 / inf is 0
+        return 1 / (1 + np.exp(-x))
 
 
 def log_softmax_array(x: np.ndarray, dim: int = -1) -> np.ndarray:
