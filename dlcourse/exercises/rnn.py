@@ -79,14 +79,28 @@ def _short_sequence(rng):
     return x, float(rng.uniform(0.3, 1)), float(rng.uniform(0.5, 1.5)), float(rng.normal())
 
 
-def _wrong_bptt(x, w, u, y, *, slope=True, back=True, last=False, assign=False, shift=0, sign=1):
+def _wrong_bptt(
+    x,
+    w,
+    u,
+    y,
+    *,
+    slope=True,
+    back=True,
+    last=False,
+    assign=False,
+    shift=0,
+    sign=1,
+    bend=1,
+    of_w=False,
+):
     h = [0.0]
     for x_t in x:
         h.append(np.tanh(w * x_t + u * h[-1]))
     dh, du = sign * (h[-1] - y), 0.0
     for t in reversed(range(len(x))):
-        dz = dh * (1 - h[t + 1] ** 2) if slope else dh
-        du = dz * h[t + shift] + (0.0 if assign else du)
+        dz = dh * (1 - h[t + bend] ** 2) if slope else dh
+        du = dz * (x[t] if of_w else h[t + shift]) + (0.0 if assign else du)
         if last:
             break
         dh = dz * u if back else dz
@@ -131,6 +145,16 @@ def _wrong_bptt(x, w, u, y, *, slope=True, back=True, last=False, assign=False, 
             lambda x, w, u, y: _wrong_bptt(x, w, u, y, shift=1),
         ),
         Mistake(
+            "the slope of the step before",
+            "At step t the gradient meets the tanh that made h_t: 1 − h_t², not 1 − h_(t−1)².",
+            lambda x, w, u, y: _wrong_bptt(x, w, u, y, bend=0),
+        ),
+        Mistake(
+            "the gradient of w",
+            "dz · x_t is the share of w, the weight of the input. u was multiplied by h_(t−1).",
+            lambda x, w, u, y: _wrong_bptt(x, w, u, y, of_w=True),
+        ),
+        Mistake(
             "the sign",
             "The slope of ½ (h − y)² is h − y, not y − h.",
             lambda x, w, u, y: _wrong_bptt(x, w, u, y, sign=-1),
@@ -163,6 +187,11 @@ def _gradients(rng):
 
 def _scaled(dW, db, scale):
     return dW * scale, db * scale
+
+
+def _to_length_one(dW, db, max_norm):
+    norm = np.sqrt((dW**2).sum() + (db**2).sum())
+    return _scaled(dW, db, 1 / norm if norm > max_norm else 1.0)
 
 
 @code(
@@ -217,6 +246,19 @@ def _scaled(dW, db, scale):
             ),
         ),
         Mistake(
+            "the factor upside down",
+            "norm / max_norm makes a long gradient longer still: the factor is max_norm / norm.",
+            lambda dW, db, max_norm: _scaled(
+                dW, db, max(1.0, np.sqrt((dW**2).sum() + (db**2).sum()) / max_norm)
+            ),
+        ),
+        Mistake(
+            "shortened to the length 1",
+            "A gradient that is too long gets the length max_norm: divide by its norm and multiply "
+            "by max_norm.",
+            lambda dW, db, max_norm: _to_length_one(dW, db, max_norm),
+        ),
+        Mistake(
             "no limit",
             "You return the gradients as they came.",
             lambda dW, db, max_norm: (dW, db),
@@ -227,8 +269,8 @@ def clip(dW, db, max_norm):
     """Shorten two gradients together, so that their norm is at most `max_norm`; return `(dW, db)`.
 
     `dW` has the shape (N, M) and `db` (N,). Their norm is the length of the one long arrow of all
-    their numbers. Is it at most `max_norm`, both stay as they are. Leave the arrays themselves as
-    they were, and return new ones where something changes.
+    their numbers. If it is at most `max_norm`, both stay as they are. Leave the arrays themselves
+    as they were, and return new ones where something changes.
     """
     norm = np.sqrt((dW**2).sum() + (db**2).sum())
     scale = min(1.0, max_norm / norm)
@@ -458,7 +500,7 @@ def _softmax(z):
         "np.exp(z).sum() with z = scores / temperature.",
         "np.cumsum(p) lays the probabilities end to end on the line from 0 to 1: letter k owns the "
         "piece that ends at cumsum[k].",
-        "The letter is the first whose piece ends beyond u: int((np.cumsum(p) > u).argmax()).",
+        "So the index is the number of pieces that end before u: int((np.cumsum(p) < u).sum()).",
     ),
     mistakes=(
         Mistake(
@@ -484,6 +526,16 @@ def _softmax(z):
             lambda scores, temperature, u: _drawn(_softmax(scores) / temperature, u),
         ),
         Mistake(
+            "no running sum",
+            "You compare u with single probabilities. Lay them end to end first: np.cumsum(p).",
+            lambda scores, temperature, u: int((_softmax(scores / temperature) > u).argmax()),
+        ),
+        Mistake(
+            "not divided by their sum",
+            "np.exp gives numbers that do not add up to 1: divide them by their sum.",
+            lambda scores, temperature, u: _drawn(np.exp(scores / temperature), u),
+        ),
+        Mistake(
             "the letter before",
             "You return the last letter whose piece ends before u: one too few.",
             lambda scores, temperature, u: max(_drawn(_softmax(scores / temperature), u) - 1, 0),
@@ -501,7 +553,7 @@ def sample_letter(scores, temperature, u):
     z = scores / temperature
     p = np.exp(z - z.max())
     p = p / p.sum()
-    return int((np.cumsum(p) > u).argmax())
+    return int((np.cumsum(p)[:-1] < u).sum())  # the last piece ends at 1, whatever the rounding
 
 
 quiz = (
@@ -518,13 +570,13 @@ quiz = (
         "b",
     ),
     Question(
-        "The largest eigenvalue of $W_{hh}$ has the size 0.9. By about how much has the gradient "
-        "shrunk on its way 50 steps back, at best?",
+        "The largest eigenvalue of $W_{hh}$ has the size 0.9, and the states are so small that "
+        "tanh hardly bends. About how much of the gradient is left 50 steps back?",
         {
-            "To about a half": "$0.9^{50}$ is 0.005.",
-            "To about 10%": "$0.9^{50}$ is 0.005: after 22 steps it is 10%.",
-            "To about half a per cent": "Yes, $0.9^{50} = 0.005$, and the slopes of tanh, which "
-            "are at most 1, make it smaller still.",
+            "A half": "$0.9^{50}$ is 0.005.",
+            "10%": "$0.9^{50}$ is 0.005: after 22 steps it is 10%.",
+            "Half a per cent": "Yes, $0.9^{50} = 0.005$. Where tanh bends, its slopes are below 1, "
+            "and less is left.",
         },
         "c",
     ),
