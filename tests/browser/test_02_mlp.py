@@ -37,6 +37,25 @@ def test_it_learns_the_circle_and_its_pictures_and_numbers_change(lab_of_units):
     assert notebook.ask("playground.error is None and lab.curves[1].y[-1] < 0.2")
 
 
+def test_it_is_slow_enough_to_watch_and_can_be_told_to_hurry(lab_of_units):
+    notebook = lab_of_units
+    notebook.button("Play").click()
+    notebook.wait_until("playground.step_count > 0")
+    notebook.page.wait_for_timeout(1000)
+    seen = notebook.ask("playground.step_count")
+    assert seen < 500  # the circle takes about a thousand
+    notebook.cells.nth(1).get_by_label("speed").select_option("full")
+    notebook.wait_until(f"playground.step_count > {seen + 1000}", seconds=4)
+    notebook.button("Pause").click()
+    assert notebook.ask("playground.error is None")
+
+
+def test_a_network_without_activations_says_so(lab_of_units):
+    notebook, cell = lab_of_units, lab_of_units.cells.nth(1)
+    cell.get_by_label("activation 1 ↺").select_option("none")
+    expect(notebook.says("Training loss", 1)).to_contain_text("h1 of layer 1 = (")
+
+
 def test_each_unit_can_be_looked_at_while_paused(lab_of_units):
     notebook = lab_of_units
     notebook.button("Step").click()
@@ -101,7 +120,8 @@ def test_a_network_grows_towards_a_curve(open_notebook):
     before = SOURCES[2 : SOURCES.index(growing)]
     needed = "\n\n".join(s for s in before if any(words in s for words in NEEDED))
     named = growing.replace("\nPlayground(", "\np = Playground(") + "\np"
-    notebook = open_notebook(SOURCES[0] + "\n\nimport ipywidgets as widgets", needed, named)
+    imports = "\n\nimport time\nimport ipywidgets as widgets"
+    notebook = open_notebook(SOURCES[0] + imports, needed, named)
     for cell in range(3):
         notebook.run(cell)
     notebook.cells.nth(2).get_by_label("curve ↺").select_option("a tent")
