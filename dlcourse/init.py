@@ -63,9 +63,13 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0, rng: Any = None) -> Tensor
 
 
 def kaiming_uniform_(
-    tensor: Tensor, a: float = 0.0, nonlinearity: str = "leaky_relu", rng: Any = None
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    rng: Any = None,
 ) -> Tensor:
-    """Fill evenly up to ±gain √(3 / fan_in) (He et al. 2015).
+    """Fill evenly up to ±gain √(3 / fan) (He et al. 2015).
 
     Parameters
     ----------
@@ -73,20 +77,31 @@ def kaiming_uniform_(
         The weights.
     a : float
         The negative slope of a leaky ReLU; 0 for ReLU.
+    mode : {'fan_in', 'fan_out'}
+        Whether to keep the variance on the way forward, or that of gradients on the way back.
     nonlinearity : str
         What follows the layer: see `calculate_gain`.
     rng : int, Generator or None
         Where the numbers come from.
+
+    Raises
+    ------
+    ValueError
+        If the mode or the nonlinearity is unknown, or the tensor has fewer than 2 axes.
     """
-    bound = calculate_gain(nonlinearity, a) * math.sqrt(3 / _fans(tensor)[0])
+    bound = calculate_gain(nonlinearity, a) * math.sqrt(3 / _fan(tensor, mode))
     return uniform_(tensor, -bound, bound, rng)
 
 
 def kaiming_normal_(
-    tensor: Tensor, a: float = 0.0, nonlinearity: str = "leaky_relu", rng: Any = None
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    rng: Any = None,
 ) -> Tensor:
-    """Fill normally with variance gain² / fan_in (He et al. 2015); see `kaiming_uniform_`."""
-    std = calculate_gain(nonlinearity, a) / math.sqrt(_fans(tensor)[0])
+    """Fill normally with variance gain² / fan (He et al. 2015); see `kaiming_uniform_`."""
+    std = calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode))
     return normal_(tensor, 0.0, std, rng)
 
 
@@ -113,6 +128,12 @@ def calculate_gain(nonlinearity: str, param: float = 0.01) -> float:
 def _fill(tensor: Tensor, values: Any) -> Tensor:
     with no_grad():
         return tensor.copy_(values)
+
+
+def _fan(tensor: Tensor, mode: str) -> int:
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"mode={mode!r}: it must be 'fan_in' or 'fan_out'")
+    return _fans(tensor)[mode == "fan_out"]
 
 
 def _fans(tensor: Tensor) -> tuple[int, int]:

@@ -147,6 +147,11 @@ def test_containers():
     with pytest.raises(ValueError, match=r"nn.Tanh\(\)"):
         nn.Sequential(nn.Linear(2, 2), F.tanh)
     assert repr(model).splitlines()[1] == "  (0): Linear(2, 3)"
+    model[-1] = nn.Linear(3, 5)  # a new head
+    assert model(x).shape == (4, 5)
+    assert list(model.state_dict())[-2:] == ["2.weight", "2.bias"]
+    with pytest.raises(IndexError):
+        model[3] = nn.ReLU()
 
 
 def test_layers_are_their_functions():
@@ -199,6 +204,7 @@ def test_a_module_without_forward_says_so():
         (lambda w: init.kaiming_uniform_(w, nonlinearity="relu", rng=0), 2 / 300),
         (lambda w: init.kaiming_normal_(w, nonlinearity="tanh", rng=0), 25 / 9 / 300),
         (lambda w: init.kaiming_uniform_(w, a=5**0.5, rng=0), 1 / 3 / 300),
+        (lambda w: init.kaiming_normal_(w, mode="fan_out", rng=0), 2 / 200),
         (lambda w: init.normal_(w, 0, 0.5, rng=0), 0.25),
         (lambda w: init.uniform_(w, -1, 1, rng=0), 1 / 3),
     ],
@@ -217,6 +223,8 @@ def test_initialisation_counts_the_kernel_and_refuses_what_has_no_fan():
         init.xavier_uniform_(nn.Parameter(np.empty(3)))
     with pytest.raises(ValueError, match="must be one of"):
         init.calculate_gain("swish")
+    with pytest.raises(ValueError, match="'fan_in' or 'fan_out'"):
+        init.kaiming_uniform_(kernel, mode="out")
 
 
 def test_buffers_are_kept_and_saved_but_not_learned():

@@ -216,6 +216,9 @@ def test_one_cycle_goes_up_and_down_and_the_momentum_the_other_way():
     adam = optim.Adam([p])
     lr_scheduler.OneCycleLR(adam, 1.0, 10)
     assert adam.param_groups[0]["betas"] == (0.95, 0.999)
+    with pytest.raises(ValueError, match="total_steps, or epochs and steps_per_epoch"):
+        lr_scheduler.OneCycleLR(adam, 1.0, epochs=3)
+    assert lr_scheduler.OneCycleLR(adam, 1.0, epochs=3, steps_per_epoch=4).total_steps == 12
     with pytest.raises(ValueError, match="cycle_momentum=False"):
         lr_scheduler.OneCycleLR(optim.SGD([p]), 1.0, 10)
 

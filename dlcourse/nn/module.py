@@ -261,12 +261,15 @@ class ModuleList(Module):
 
     def append(self, module: Module) -> ModuleList:
         """Add a module at the end."""
+        return self._set(len(self), module)
+
+    def _set(self, place: int, module: Module) -> ModuleList:
         if not isinstance(module, Module):
             raise ValueError(
                 f"{type(self).__name__} got {module!r}, which is no Module: activations are "
                 "layers here, such as nn.Tanh()"
             )
-        setattr(self, str(len(self)), module)
+        setattr(self, str(place), module)
         return self
 
     def __len__(self) -> int:
@@ -278,6 +281,9 @@ class ModuleList(Module):
     def __getitem__(self, index: int | slice) -> Any:
         picked = list(self)[index]
         return type(self)(picked) if isinstance(picked, list) else picked
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        self._set(range(len(self))[index], module)
 
 
 class Sequential(ModuleList):

@@ -138,8 +138,10 @@ class OneCycleLR(LRScheduler):
         What to schedule.
     max_lr : float
         The highest rate.
-    total_steps : int
-        The length of the cycle.
+    total_steps : int, optional
+        The length of the cycle; or
+    epochs, steps_per_epoch : int, optional
+        whose product it is, in its place.
     pct_start : float
         The share of the cycle that goes up.
     cycle_momentum : bool
@@ -159,7 +161,9 @@ class OneCycleLR(LRScheduler):
         self,
         optimizer: Optimizer,
         max_lr: float,
-        total_steps: int,
+        total_steps: int | None = None,
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
         pct_start: float = 0.3,
         cycle_momentum: bool = True,
         base_momentum: float = 0.85,
@@ -167,6 +171,10 @@ class OneCycleLR(LRScheduler):
         div_factor: float = 25.0,
         final_div_factor: float = 1e4,
     ) -> None:
+        if total_steps is None:
+            if epochs is None or steps_per_epoch is None:
+                raise ValueError("OneCycleLR needs total_steps, or epochs and steps_per_epoch")
+            total_steps = epochs * steps_per_epoch
         self.max_lr = max_lr
         self.total_steps = _at_least_one("OneCycleLR", total_steps=total_steps)
         self.peak = pct_start * total_steps - 1
