@@ -121,6 +121,7 @@ def test_layers_are_their_functions():
         (lambda: F.nll_loss(leaf(4, 3), np.ones(4)), "integer labels"),
         (lambda: F.nll_loss(leaf(4, 3), [0, 1]), "nll_loss.*one label per example"),
         (lambda: F.cross_entropy(leaf(4, 3), LABELS, label_smoothing=1.5), "from 0 to 1"),
+        (lambda: F.cross_entropy(leaf(4, 3), leaf(4, 3), ignore_index=1), "only labels"),
     ],
 )
 def test_errors_name_the_mend(action, says):

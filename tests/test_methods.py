@@ -260,6 +260,7 @@ def test_retain_graph_walks_again():
         (lambda: leaf(2, 3).max(leaf(2, 3)), ValueError, "whole number, not a Tensor"),
         (lambda: leaf(2, 0).max(1), ValueError, r"\(2, 0\) has no elements over dim=1"),
         (lambda: leaf(0).argmin(), ValueError, "no elements"),
+        (lambda: leaf(3).triu(), ValueError, "triu.*2 axes"),
         (lambda: leaf(2, 3)[2], IndexError, r"shape \(2, 3\): index 2 is out of bounds"),
         (lambda: leaf(2, 3).masked_fill(np.ones(2, bool), 0), ValueError, "mask of shape"),
         (lambda: list(leaf()), TypeError, "no axes"),
@@ -286,6 +287,11 @@ def test_clip_by_tensors_gives_them_the_gradient_of_what_they_limit():
     assert gradcheck(lambda x, a, b: x.clip(a, b), (X, low, high))  # also where low is above high
     assert gradcheck(lambda x, b: x.clip(max=b), (low, X))  # the limits have more axes
     assert gradcheck(lambda x, a: x.clip(a), (X, low))
+
+
+def test_no_axes_are_all_axes():
+    assert X.sum(()).shape == X.max(()).shape == ()
+    assert X.var(dim=(), keepdim=True).shape == (1, 1)
 
 
 def test_a_tensor_without_axes_is_a_number_in_an_index():

@@ -278,6 +278,7 @@ X = np.ones((5, 2, 3), np.float32)
         (lambda: nn.GRU(0, 4), "input_size must be a whole number"),
         (lambda: nn.LSTM(3, 4, 0), "num_layers must be a whole number"),
         (lambda: nn.LSTM(3, 4, dropout=2.0), "share"),
+        (lambda: nn.LSTM(3, 4, 2, 0.5), "bias=0.5: it must be True or False"),
         (lambda: nn.RNN(3, 4, nonlinearity="sin"), "'tanh' or 'relu'"),
         (lambda: F.rnn(X, None, leaf(4, 3), leaf(4, 4), nonlinearity="sin"), "'tanh' or 'relu'"),
         (

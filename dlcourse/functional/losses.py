@@ -369,6 +369,11 @@ def _class_weights(
                 "classes: labels must be integers, y.astype(int); probabilities must have the "
                 "shape of the logits"
             )
+        if ignore_index >= 0:
+            raise ValueError(
+                f"{name} got ignore_index={ignore_index} and probabilities: only labels can be "
+                "ignored; give such examples the weight 0 by hand, with reduction='none'"
+            )
         a = np.moveaxis(target, classes, -1).astype(log_p.dtype)
         return (a * (1 - smoothing) + smoothing / n) * w, log_p.size / n
     if target.dtype.kind not in "iub":

@@ -63,6 +63,10 @@ class Recurrent(Module):
     ) -> None:
         name = type(self).__name__
         _check_sizes(name, input_size, hidden_size, num_layers)
+        switches = {"bias": bias, "batch_first": batch_first, "bidirectional": bidirectional}
+        for what, value in switches.items():
+            if not isinstance(value, bool):
+                raise ValueError(f"{name} got {what}={value!r}: it must be True or False")
         if not 0 <= dropout <= 1:
             raise ValueError(f"{name} got dropout={dropout}: it is a share, from 0 to 1")
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers

@@ -61,7 +61,7 @@ def dims(dim: Dim, axis: Dim, ndim: int) -> int | tuple[int, ...] | None:
     axes = tuple(nth_axis(d, ndim) for d in dim)
     if len(set(axes)) < len(axes):
         raise ValueError(f"axes {axes}: each may be named only once")
-    return axes
+    return axes or None  # of no axes PyTorch makes all
 
 
 def count(shape: tuple[int, ...], dim: int | tuple[int, ...] | None) -> int:

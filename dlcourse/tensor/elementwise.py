@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,11 +92,11 @@ class Elementwise(Node):
 
     def tril(self, diagonal: int = 0) -> Tensor:
         """Return the last two axes' lower triangle, up to ``diagonal``; 0 above it."""
-        return record(np.tril(self.data, diagonal), (self,), lambda g: (np.tril(g, diagonal),))
+        return _triangle(self, np.tril, diagonal)
 
     def triu(self, diagonal: int = 0) -> Tensor:
         """Return the last two axes' upper triangle, from ``diagonal``; 0 below it."""
-        return record(np.triu(self.data, diagonal), (self,), lambda g: (np.triu(g, diagonal),))
+        return _triangle(self, np.triu, diagonal)
 
     def clone(self) -> Tensor:
         """Return a copy, which passes its gradient on."""
@@ -112,6 +113,12 @@ class Elementwise(Node):
     def float(self) -> Tensor:
         """Return each element as float32."""
         return _converted(self, np.float32)
+
+
+def _triangle(x: Tensor, part: Callable, diagonal: int) -> Tensor:
+    if x.ndim < 2:
+        raise ValueError(f"{part.__name__}() of a tensor of shape {x.shape}: it needs 2 axes")
+    return record(part(x.data, diagonal), (x,), lambda g: (part(g, diagonal),))
 
 
 def _converted(x: Node, dtype: Any) -> Tensor:
