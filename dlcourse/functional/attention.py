@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from dlcourse.functional.dropout import dropout_mask
 from dlcourse.tensor import Tensor, as_tensor, record, unbroadcast
 from dlcourse.tensor.arrays import ones
 
@@ -67,7 +68,9 @@ def scaled_dot_product_attention(
     q, k, v, mask = _prepare(query, key, value, attn_mask)
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     P, sums = _exponentials(q, k, mask, is_causal, scale)  # (…, S, L), (…, 1, L)
-    kept = _kept(P, dropout_p, rng)
+    if not 0 <= dropout_p <= 1:
+        raise ValueError(f"attention got dropout_p={dropout_p}: it is a share, from 0 to 1")
+    kept = dropout_mask(P, dropout_p, rng) if dropout_p else None
     P_kept = P * kept if dropout_p else P
     # P stays undivided by its sums: dividing the output, which has fewer elements, is the same
     share = (1 / sums).swapaxes(-1, -2)  # (…, L, 1)
@@ -176,16 +179,6 @@ def _product(a: np.ndarray, b: np.ndarray, like: np.ndarray) -> np.ndarray:
     """
     same = (*a.shape[:-1], b.shape[-1]) == like.shape and b.shape[:-2] == like.shape[:-2]
     return np.matmul(a, b, out=np.empty_like(like)) if same else a @ b
-
-
-def _kept(P: np.ndarray, p: float, rng: Any) -> np.ndarray | None:
-    """Return 0 for a share of the weights, and for the others what makes up for it."""
-    if not 0 <= p <= 1:
-        raise ValueError(f"attention got dropout_p={p}: it is a share, from 0 to 1")
-    if p == 0:
-        return None
-    kept = np.random.default_rng(rng).random(P.shape, np.float32) >= p
-    return kept * np.asarray(1 / (1 - p) if p < 1 else 0, P.dtype)
 
 
 def _prepare(query: Any, key: Any, value: Any, mask: Any) -> tuple[Any, ...]:

@@ -43,6 +43,11 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, rng: Any = None) 
     x = as_tensor(input)
     if not training or p == 0:
         return x
-    kept = np.random.default_rng(rng).random(x.shape, np.float32) >= p
-    mask = kept * x.dtype.type(1 / (1 - p) if p < 1 else 0)
+    mask = dropout_mask(x.data, p, rng)
     return record(x.data * mask, (x,), lambda g: (g * mask,))
+
+
+def dropout_mask(x: np.ndarray, p: float, rng: Any) -> np.ndarray:
+    """Return 0 for a share of the elements, and for the others what makes up for it."""
+    kept = np.random.default_rng(rng).random(x.shape, np.float32) >= p
+    return kept * x.dtype.type(1 / (1 - p) if p < 1 else 0)
