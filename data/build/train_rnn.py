@@ -1,4 +1,4 @@
-"""Train what lesson 06 does not train while you read: about 30 minutes on one core.
+"""Train what lesson 06 does not train while you read: about 25 minutes on one core.
 
     python data/build/train_rnn.py [reader] [adding]
 
