@@ -264,6 +264,9 @@ def test_clipping_by_norm(norm_type, norm):
     np.testing.assert_allclose([ps[0].grad[0], ps[1].grad[0]], np.array([3, -4]) / norm, rtol=1e-5)
     assert kept == 3
     assert ps[2].grad is None
+    for max_norm, kind in ((-1, 2), (1, 0), (np.nan, 2)):
+        with pytest.raises(ValueError, match="length from 0, and a norm above 0"):
+            optim.clip_grad_norm_(ps, max_norm, kind)
 
 
 def test_clipping_by_value():

@@ -30,7 +30,17 @@ def clip_grad_norm_(
     -------
     float
         The length before (Pascanu et al. 2013).
+
+    Raises
+    ------
+    ValueError
+        If ``max_norm`` is negative or ``norm_type`` not above 0.
     """
+    if not (max_norm >= 0 and norm_type > 0):
+        raise ValueError(
+            f"clip_grad_norm_ got max_norm={max_norm} and norm_type={norm_type}: it needs a length "
+            "from 0, and a norm above 0"
+        )
     having = _with_gradient(parameters)
     if norm_type == math.inf:
         norm = max((float(np.abs(p.grad).max(initial=0)) for p in having), default=0.0)
