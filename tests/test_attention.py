@@ -329,6 +329,9 @@ def test_dropout_in_training_only():
 X = np.ones((2, 3, 4), np.float32)
 
 
+MHA = nn.MultiheadAttention(4, 2, batch_first=True)
+
+
 @pytest.mark.parametrize(
     ("action", "says"),
     [
@@ -348,6 +351,14 @@ X = np.ones((2, 3, 4), np.float32)
         ),
         (lambda: F.scaled_dot_product_attention(X, X, X, dropout_p=1.5), "share"),
         (lambda: nn.MultiheadAttention(6, 4), "multiple of num_heads"),
+        (  # two sequences of three steps, for two heads each
+            lambda: MHA(X, X, X, np.zeros((3, 2), bool)),
+            r"key_padding_mask of shape \(3, 2\): it needs \(2, 3\)",
+        ),
+        (
+            lambda: MHA(X, X, X, attn_mask=np.zeros((2, 3, 3), bool)),
+            r"attn_mask of shape \(2, 3, 3\): it needs \(3, 3\) or \(4, 3, 3\)",
+        ),
         (lambda: nn.MultiheadAttention(4, 2)(X, X[0], X), "three of"),
         (lambda: nn.TransformerEncoderLayer(4, 2, activation="swish"), "'relu', 'gelu'"),
     ],

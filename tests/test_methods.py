@@ -6,6 +6,7 @@ import pytest
 from dlcourse import Tensor, cat, init, nn, no_grad, optim
 from dlcourse import functional as F
 from dlcourse.gradcheck import gradcheck
+from dlcourse.tensor import record
 
 
 def leaf(*shape, seed=0):
@@ -247,6 +248,15 @@ def test_retain_graph_walks_again():
         y.backward()
 
 
+def cut_short(x):
+    return record(x.data * 2, (x,), lambda g: (2 * g[:2],))
+
+
+def test_a_text_is_in_no_tensor():
+    assert 2.0 in Tensor([1.0, 2.0])
+    assert "2" not in Tensor([1.0, 2.0])
+
+
 @pytest.mark.parametrize(
     ("action", "error", "says"),
     [
@@ -261,6 +271,10 @@ def test_retain_graph_walks_again():
         (lambda: leaf(2, 0).max(1), ValueError, r"\(2, 0\) has no elements over dim=1"),
         (lambda: leaf(0).argmin(), ValueError, "no elements"),
         (lambda: leaf(3).triu(), ValueError, "triu.*2 axes"),
+        (lambda: leaf(2, 3, 4).flatten(2, 1), ValueError, "from 2 to 1"),
+        (lambda: f"{leaf(3):.2f}", ValueError, "one element"),
+        (lambda: Tensor([1.0, 2.0]).copy_([1.0, 2.0, 3.0]), ValueError, r"shape \(2,\): could not"),
+        (lambda: cut_short(leaf(3)).sum().backward(), ValueError, r"\(2,\) for an .* \(3,\)"),
         (lambda: leaf(2, 3)[2], IndexError, r"shape \(2, 3\): index 2 is out of bounds"),
         (lambda: leaf(2, 3).masked_fill(np.ones(2, bool), 0), ValueError, "mask of shape"),
         (lambda: list(leaf()), TypeError, "no axes"),

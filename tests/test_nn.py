@@ -137,6 +137,14 @@ def test_the_seed_decides_and_pytorchs_range_is_kept():
     )
 
 
+def test_a_parameter_is_replaced_by_a_parameter():
+    layer = nn.Linear(2, 3)
+    with pytest.raises(ValueError, match=r"Linear.weight is a Parameter.*\.weight\.data\[:\]"):
+        layer.weight = np.ones((3, 2), np.float32)
+    layer.weight, layer.bias = nn.Parameter(np.ones((3, 2))), None
+    assert [name for name, _ in layer.named_parameters()] == ["weight"]
+
+
 def test_containers():
     model = nn.Sequential(nn.Linear(2, 3, rng=0), nn.ReLU(), nn.Linear(3, 1, rng=1))
     assert len(model) == 3

@@ -275,6 +275,7 @@ X = np.ones((5, 2, 3), np.float32)
         (lambda: nn.GRU(3, 4)(X, lengths=[5, 1, 2]), "batch_first"),
         (lambda: nn.GRU(3, 4)(X, lengths=[5.0, 1.0]), "whole numbers"),
         (lambda: nn.GRU(3, 4)(X[:0]), "a step at least"),
+        (lambda: nn.LSTMCell(3, 4)(X[0], (X[0],)), "1 initial states: it needs a pair"),
         (lambda: nn.GRU(0, 4), "input_size must be a whole number"),
         (lambda: nn.LSTM(3, 4, 0), "num_layers must be a whole number"),
         (lambda: nn.LSTM(3, 4, dropout=2.0), "share"),

@@ -165,6 +165,8 @@ def test_bad_calls_are_refused_at_once():
             train(model, loss_fn, optimizer, loader, epochs=epochs)
     with pytest.raises(ValueError, match="pass the DataLoader itself"):
         train(model, loss_fn, optimizer, iter(loader), epochs=2)
+    with pytest.raises(ValueError, match="parameters have no part in the loss"):
+        next(train(model, loss_fn, optim.SGD(setting()[0].parameters()), loader, epochs=1))
     x, y = next(iter(loader))
     for batches in ([x], [(x,)], (x, y)):
         with pytest.raises(ValueError, match="tuples of inputs and targets"):

@@ -136,6 +136,8 @@ def lstm(
     S. Hochreiter and J. Schmidhuber, Long short-term memory, 1997, doi:10.1162/neco.1997.9.8.1735;
     the forget gate: F. Gers et al., 2000, doi:10.1162/089976600300015015.
     """
+    if hx is not None and len(hx) != 2:
+        raise ValueError(f"LSTM got {len(hx)} initial states: it needs a pair (h, c)")
     h0, c0 = (None, None) if hx is None else hx
     parents = x, *parameters, h0, c0 = _prepare(
         "LSTM", 4, input, weight_ih, weight_hh, bias_ih, bias_hh, h0, c0

@@ -129,7 +129,7 @@ class MultiheadAttention(Module):
             If shapes or dtypes do not fit.
         """
         q, k, v = self._in_heads(query, key, value)  # (N, heads, L, E/heads)
-        mask = self._mask(attn_mask, key_padding_mask, q)
+        mask = self._mask(attn_mask, key_padding_mask, q, k)
         dropout = self.dropout if self.training else 0.0
         weights = None
         if need_weights:
@@ -175,16 +175,17 @@ class MultiheadAttention(Module):
         heads = self.num_heads, self.embed_dim // self.num_heads
         return [x.reshape(*x.shape[:2], *heads).permute(order) for x in parts]
 
-    def _mask(self, attn_mask: Any, key_padding_mask: Any, q: Tensor) -> Tensor | None:
+    def _mask(self, attn_mask: Any, key_padding_mask: Any, q: Tensor, k: Tensor) -> Tensor | None:
         """Join both masks to one of numbers to add, or of booleans, True where to read."""
+        (N, heads, L, _), S = q.shape, k.shape[2]
         masks = []
         if attn_mask is not None:
-            mask = as_tensor(attn_mask)
-            per_head = mask.ndim == 3 and len(mask) == q.shape[0] * self.num_heads
-            masks.append(mask.reshape(*q.shape[:2], *mask.shape[1:]) if per_head else mask)
+            mask = _checked("attn_mask", attn_mask, (L, S), (N * heads, L, S))
+            masks.append(mask.reshape(N, heads, L, S) if mask.ndim == 3 else mask)
         if key_padding_mask is not None:
-            mask = as_tensor(key_padding_mask)
-            masks.append(mask.reshape(q.shape[0], 1, 1, -1))
+            single = [(S,)] if N == 1 else []
+            mask = _checked("key_padding_mask", key_padding_mask, (N, S), *single)
+            masks.append(mask.reshape(N, 1, 1, S))
         if not masks:
             return None
         if all(mask.dtype == bool for mask in masks):
@@ -199,6 +200,16 @@ class MultiheadAttention(Module):
     def extra_repr(self) -> str:
         """Return the sizes."""
         return f"{self.embed_dim}, {self.num_heads}"
+
+
+def _checked(name: str, mask: Any, *shapes: tuple[int, ...]) -> Tensor:
+    mask = as_tensor(mask)
+    if mask.shape not in shapes:
+        raise ValueError(
+            f"MultiheadAttention got {name} of shape {mask.shape}: it needs "
+            + " or ".join(map(str, shapes))
+        )
+    return mask
 
 
 class TransformerLayer(Module):

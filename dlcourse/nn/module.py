@@ -66,6 +66,16 @@ class Module:
 
     training: bool = True
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        old = vars(self).get(name)
+        if isinstance(old, Parameter) and not (value is None or isinstance(value, Tensor)):
+            raise ValueError(
+                f"{type(self).__name__}.{name} is a Parameter, and a {type(value).__name__} in its "
+                f"place would not be learned: set its values, .{name}.data[:] = …, or make it "
+                "Parameter(…)"
+            )
+        super().__setattr__(name, value)
+
     def forward(self, *inputs: Any) -> Any:
         """Compute the output. Every subclass writes its own."""
         raise NotImplementedError(f"{type(self).__name__} needs a method forward(self, x)")

@@ -152,7 +152,7 @@ class Tensor(Arithmetic, Elementwise, Reductions, Shaping, Indexing):
         return self.shape[0]
 
     def __contains__(self, value: Any) -> bool:
-        return bool((self == value).data.any())
+        return bool(np.any(tape.plain(self == value)))
 
     def __bool__(self) -> bool:
         return bool(self.item())
@@ -167,7 +167,7 @@ class Tensor(Arithmetic, Elementwise, Reductions, Shaping, Indexing):
         return operator.index(self.item())
 
     def __format__(self, spec: str) -> str:
-        return format(self.item() if self.data.size == 1 and spec else str(self), spec)
+        return format(self.item(), spec) if spec else str(self)
 
     def __repr__(self) -> str:
         values = np.array2string(self.data, separator=", ", prefix="Tensor(")

@@ -42,7 +42,10 @@ class Indexing(Node):
         index, data = _parts(index), self.data
         if first := single_numbers(index):
             index, data = tuple(p for p in index if not is_number(p)), data[first]
-        data[index] = plain(value)
+        try:
+            data[index] = plain(value)
+        except (IndexError, ValueError) as error:
+            raise type(error)(f"x[…] = value of a tensor of shape {self.shape}: {error}") from None
         self._touch()
 
     def __iter__(self) -> Iterator[Tensor]:

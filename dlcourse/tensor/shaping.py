@@ -40,6 +40,8 @@ class Shaping(Node):
         if self.ndim == 0:
             return self.reshape(1)
         start, end = (nth_axis(d, self.ndim) for d in (start_dim, end_dim))
+        if end < start:
+            raise ValueError(f"flatten() of the axes from {start} to {end}: there are none")
         middle = int(np.prod(self.shape[start : end + 1]))
         return self.reshape(*self.shape[:start], middle, *self.shape[end + 1 :])
 

@@ -187,6 +187,11 @@ class Node:
     def _receive(self, g: Any, owners: set[int]) -> None:
         """Keep a leaf's gradient, as an array that nothing else holds."""
         g = np.asarray(self._hooked(g))  # numpy makes scalars of arrays without axes
+        if g.shape != self.data.shape:
+            raise ValueError(
+                f"an operation's backward gave a gradient of shape {g.shape} for an input of "
+                f"shape {self.data.shape}: they must be equal, one for each input, in a tuple"
+            )
         if self.grad is not None:
             self.grad = np.asarray(self.grad + g)
             return

@@ -157,6 +157,11 @@ def _one_step(model, loss_fn, optimizer, inputs, target, step, max_norm) -> floa
         if not math.isfinite(value):
             raise FloatingPointError(_why_not_finite(value, step, optimizer.lr, (*inputs, target)))
         loss.backward()
+        if all(p.grad is None for group in optimizer.param_groups for p in group["params"]):
+            raise ValueError(
+                "train() got an optimizer whose parameters have no part in the loss: build it on "
+                "this model's, SGD(model.parameters()), after the last change of the model"
+            )
         if max_norm is not None:
             clip_grad_norm_(model.parameters(), max_norm)
         optimizer.step()
