@@ -375,6 +375,22 @@ def other(n):
     return Tensor(np.ones(n), requires_grad=True)
 
 
+def test_a_state_whose_columns_lie_together_goes_on():
+    seen = []
+    for order in ("C", "F"):
+        p = Tensor(np.ones((2, 3)), requires_grad=True)
+        p.grad = np.ones((2, 3))
+        optimizer = optim.Adam([p])
+        for _ in range(2):
+            optimizer.step()
+            saved = optimizer.state_dict()
+            of_p = saved["state"][0]
+            saved["state"][0] = {k: np.array(v, order=order) for k, v in of_p.items()}
+            optimizer.load_state_dict(saved)
+        seen.append(optimizer.state[p]["exp_avg"])
+    np.testing.assert_array_equal(*seen)
+
+
 def stepped(kind, n):
     """Return the state of an optimiser of n numbers that has taken a step."""
     p = other(n)

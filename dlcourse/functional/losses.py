@@ -370,10 +370,7 @@ def _class_weights(
                 "shape of the logits"
             )
         if ignore_index >= 0:
-            raise ValueError(
-                f"{name} got ignore_index={ignore_index} and probabilities: only labels can be "
-                "ignored; give such examples the weight 0 by hand, with reduction='none'"
-            )
+            raise ValueError(f"{name} got ignore_index={ignore_index}: only labels can be ignored")
         a = np.moveaxis(target, classes, -1).astype(log_p.dtype)
         return (a * (1 - smoothing) + smoothing / n) * w, log_p.size / n
     if target.dtype.kind not in "iub":

@@ -192,7 +192,9 @@ class Optimizer:
             group.update({k: v for k, v in saved.items() if k != "params"})
         self.state = {
             everything[int(i)]: {
-                k: np.array(v, p.dtype) if isinstance(v, np.ndarray) else v for k, v in s.items()
+                # rows one after the other: a rule may change a flat view of them
+                k: np.array(v, p.dtype, order="C") if isinstance(v, np.ndarray) else v
+                for k, v in s.items()
             }
             for i, s in state_dict["state"].items()
             for p in (everything[int(i)],)
