@@ -73,6 +73,12 @@ def _look_up(rng):
             lambda q, k, v: q @ k.T / np.sqrt(q.shape[-1]) @ v,
         ),
         Mistake(
+            "not made to add up to 1",
+            "You took e to the power of the scores and stopped there. Divide each row by its sum, "
+            "axis=-1 with keepdims=True.",
+            lambda q, k, v: np.exp(q @ k.T / np.sqrt(q.shape[-1])) @ v,
+        ),
+        Mistake(
             "the weights alone",
             "These are the weights, (L, S). Use them: the answer is weights @ v.",
             lambda q, k, v: _softmax(q @ k.T / np.sqrt(q.shape[-1])),
@@ -132,11 +138,17 @@ def _square(rng):
         ),
         Mistake(
             "a place may not read itself",
-            "Column i is allowed for row i; without it the first row has nothing to read at all.",
-            lambda scores: np.nan_to_num(
-                _softmax(np.where(np.tri(len(scores), k=-1, dtype=bool), scores, -1e30))
-                * np.tri(len(scores), k=-1)
+            "Column i is allowed for row i; without it the first row has nothing to read at all, "
+            "and its softmax is 0/0.",
+            lambda scores: _softmax(
+                np.where(np.tri(len(scores), k=-1, dtype=bool), scores, -np.inf)
             ),
+        ),
+        Mistake(
+            "0 times −∞",
+            "0 times −∞ is not a number, so adding −∞ times a triangle spoils all scores. "
+            "np.where(allowed, scores, -np.inf) chooses without multiplying.",
+            lambda scores: _softmax(scores + -np.inf * np.triu(np.ones_like(scores), 1)),
         ),
         Mistake(
             "no mask",
@@ -221,10 +233,11 @@ def split_heads(x, heads):
     return x.reshape(B, T, heads, C // heads).transpose(0, 2, 1, 3)
 
 
-def _waves(T, d, *, base=10000.0, first=0, halves=False, swap=False, doubled=False):
+def _waves(T, d, *, power=None, first=0, halves=False, swap=False):
     """Sinusoidal positions with one thing wrong."""
     i = np.arange(0, d, 2)
-    angle = np.arange(first, first + T)[:, None] / base ** ((2 * i if doubled else i) / d)
+    power = 10000.0 ** (i / d) if power is None else power(i)
+    angle = np.arange(first, first + T)[:, None] / power
     parts = [np.cos(angle), np.sin(angle)] if swap else [np.sin(angle), np.cos(angle)]
     if halves:
         return np.concatenate(parts, axis=1)
@@ -258,7 +271,17 @@ def _waves(T, d, *, base=10000.0, first=0, halves=False, swap=False, doubled=Fal
             "2i for i",
             "You doubled the exponent. With i = 0, 2, 4, … as the even columns it is i / d; with "
             "i = 0, 1, 2, … it is 2i / d.",
-            lambda T, d: _waves(T, d, doubled=True),
+            lambda T, d: _waves(T, d, power=lambda i: 10000.0 ** (2 * i / d)),
+        ),
+        Mistake(
+            "i counted by ones",
+            "In i / d, i is the number of an even column: 0, 2, 4 and so on, not 0, 1, 2.",
+            lambda T, d: _waves(T, d, power=lambda i: 10000.0 ** (i / 2 / d)),
+        ),
+        Mistake(
+            "the power before the division",
+            "Python reads 10000**i / d as (10000**i) / d. Put brackets: 10000 ** (i / d).",
+            lambda T, d: _waves(T, d, power=lambda i: 10000**i / d),
         ),
         Mistake(
             "positions from 1",
@@ -277,7 +300,7 @@ def _waves(T, d, *, base=10000.0, first=0, halves=False, swap=False, doubled=Fal
         Mistake(
             "multiplied for divided",
             "Divide the position by 10000^(i / d): later columns turn more slowly, not faster.",
-            lambda T, d: _waves(T, d, base=1e-4),
+            lambda T, d: _waves(T, d, power=lambda i: 10000.0 ** (-i / d)),
         ),
         Mistake(
             "transposed",
@@ -364,6 +387,16 @@ def _normalised(x, axis=-1, ddof=0, eps=1e-5):
             lambda x, gain, bias: gain * _normalised(x, eps=0.0) + bias,
         ),
         Mistake(
+            "the mean stays",
+            "You divided, but did not subtract the mean: x - mean comes first.",
+            lambda x, gain, bias: gain * x / np.sqrt(x.var(axis=-1, keepdims=True) + 1e-5) + bias,
+        ),
+        Mistake(
+            "the gain times the bias",
+            "The bias is added last, and the gain does not multiply it.",
+            lambda x, gain, bias: gain * (_normalised(x) + bias),
+        ),
+        Mistake(
             "gain and bias are missing",
             "Normalised it is. Now let the layer choose its own scale: times gain, plus bias.",
             lambda x, gain, bias: _normalised(x),
@@ -391,9 +424,8 @@ def _scores(rng):
     return 2 * rng.normal(size=V), int(rng.integers(2, V - 2)), float(rng.uniform(0.4, 0.8))
 
 
-def _drawn(logits, k, temperature, *, among=None):
-    among = np.sort(logits)[-k:].min() if among is None else among
-    return _softmax(np.where(logits >= among, logits / temperature, -np.inf))
+def _drawn(logits, k, temperature):
+    return _softmax(np.where(logits >= np.sort(logits)[-k], logits / temperature, -np.inf))
 
 
 @code(
@@ -444,6 +476,17 @@ def _drawn(logits, k, temperature, *, among=None):
             lambda logits, k, temperature: _softmax(
                 np.where(logits > np.sort(logits)[-k], logits / temperature, -np.inf)
             ),
+        ),
+        Mistake(
+            "one too many",
+            "k + 1 are left. The k-th largest score is np.sort(logits)[-k].",
+            lambda logits, k, temperature: _drawn(logits, k + 1, temperature),
+        ),
+        Mistake(
+            "the temperature after the softmax",
+            "You divided probabilities by the temperature: they no longer add up to 1. Divide the "
+            "scores, before the softmax.",
+            lambda logits, k, temperature: _drawn(logits, k, 1.0) / temperature,
         ),
         Mistake(
             "0 for −∞",
