@@ -45,7 +45,7 @@ def test_it_is_slow_enough_to_watch_and_can_be_told_to_hurry(lab_of_units):
     seen = notebook.ask("playground.step_count")
     assert seen < 500  # the circle takes about a thousand
     notebook.cells.nth(1).get_by_label("speed").select_option("full")
-    notebook.wait_until(f"playground.step_count > {seen + 1000}", seconds=4)
+    notebook.wait_until(f"playground.step_count > {seen + 2000}", seconds=8)
     notebook.button("Pause").click()
     assert notebook.ask("playground.error is None")
 
