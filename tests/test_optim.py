@@ -197,6 +197,15 @@ def test_schedules_that_are_stepped_in_turn_multiply():
         lr_scheduler.StepLR(p, 1)
 
 
+def test_a_group_that_is_added_later_is_scheduled_too():
+    optimizer = optim.SGD([other(1)], lr=0.5)
+    schedule = lr_scheduler.StepLR(optimizer, 2, 0.1)
+    schedule.step()
+    optimizer.add_param_group({"params": [other(1)], "lr": 0.3})
+    schedule.step()
+    assert schedule.get_last_lr() == pytest.approx([0.05, 0.03])
+
+
 def test_one_cycle_goes_up_and_down_and_the_momentum_the_other_way():
     p = Tensor(np.ones(1), requires_grad=True)
     optimizer = optim.SGD([p], lr=9, momentum=0.9)

@@ -40,8 +40,6 @@ class LRScheduler:
                 "whose learning rate it is to change"
             )
         self.optimizer = optimizer
-        for group in optimizer.param_groups:
-            group.setdefault("initial_lr", group["lr"])
         self.last_epoch = -1
         self.step()
 
@@ -54,7 +52,8 @@ class LRScheduler:
         self.last_epoch += 1
         t = self.last_epoch
         for group in self.optimizer.param_groups:
-            lr, initial = group["lr"], group["initial_lr"]
+            lr = group["lr"]
+            initial = group.setdefault("initial_lr", lr)  # the group may be new
             before, after = self.rate(initial, t - 1) if t else initial, self.rate(initial, t)
             if lr == before or before == self.floor:
                 group["lr"] = after + (lr - before)
@@ -70,7 +69,7 @@ class LRScheduler:
         """Set the rates, whatever they are, to those of the formula."""
         self.last_epoch = t
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate(group["initial_lr"], t)
+            group["lr"] = self.rate(group.setdefault("initial_lr", group["lr"]), t)
 
     def state_dict(self) -> dict[str, Any]:
         """Return how far the schedule is, and the rates."""
