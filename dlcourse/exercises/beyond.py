@@ -164,6 +164,17 @@ def _accumulate(x, t, w, parts, *, forget=False, scale=True, own=True):
             lambda x, t, w, parts: _accumulate(x, t, w, parts, own=False),
         ),
         Mistake(
+            "no mean at all",
+            "This is the sum over all examples. The loss is their mean: divide by their number.",
+            lambda x, t, w, parts: 2 * x.T @ (x @ w - t),
+        ),
+        Mistake(
+            "divided twice",
+            "Each piece's gradient must be divided by its own number of examples and by the number "
+            "of pieces, which together is N. You divided by N and by the pieces as well.",
+            lambda x, t, w, parts: _accumulate(x, t, w, parts) / parts,
+        ),
+        Mistake(
             "the factor 2",
             "The derivative of a square is twice what stands in it: the 2 is missing.",
             lambda x, t, w, parts: _accumulate(x, t, w, parts) / 2,
