@@ -73,7 +73,7 @@ def build(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     with tempfile.TemporaryDirectory() as temporary:
         source = Path(temporary)
-        for path in SITE.glob("*.md"):
+        for path in (SITE / "conf.py", *SITE.glob("*.md")):
             shutil.copy(path, source)
         (source / "glossary.md").write_text(glossary.build(), encoding="utf-8")
         shutil.copytree(ROOT / "images", source / "images")
@@ -81,7 +81,7 @@ def build(folder: Path) -> None:
             (source / path.name).write_text(json.dumps(page(path)), encoding="utf-8")
         shutil.copytree(SITE / "static", source / "static")
         katex(source / "static")
-        command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-c", SITE]
+        command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going"]
         if subprocess.run([*command, source, folder]).returncode:
             sys.exit("the book has warnings")
 

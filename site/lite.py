@@ -18,8 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PYODIDE = "https://cdn.jsdelivr.net/pyodide/v0.27.7/full/pyodide.js"
-# Without 07, whose GPT takes seconds a step there, and 09, which needs PyTorch.
-LESSONS = "0[0-68]_*.ipynb"
+LESSONS = "0[0-8]_*.ipynb"  # without 09, which needs PyTorch
 # What Pyodide has not got itself. All are pure Python.
 WHEELS = [
     "anywidget==0.11.0",

@@ -67,8 +67,9 @@ def test_a_page_is_quick_local_and_accessible(folder, serve, browser, axe, name,
     address = serve(folder)
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
     page = context.new_page()
-    outside, errors = [], []
+    outside, missing, errors = [], [], []
     page.on("request", lambda r: outside.append(r.url) if address not in r.url else None)
+    page.on("response", lambda r: missing.append(r.url) if r.status >= 400 else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.add_init_script(
         "window.jump = 0; new PerformanceObserver(list => list.getEntries().forEach("
@@ -91,6 +92,9 @@ def test_a_page_is_quick_local_and_accessible(folder, serve, browser, axe, name,
     serious = [v for v in found if v["impact"] in ("serious", "critical")]
     assert [(v["id"], v["nodes"][0]["html"]) for v in serious] == []
     assert [url for url in outside if not url.startswith(("data:", "blob:"))] == []
+    assert missing == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") == 390, "wider than a phone"
     assert errors == []
     context.close()
 

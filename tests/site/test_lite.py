@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import lite
 import pytest
@@ -22,14 +23,27 @@ def wheels(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def runs(request, pyodide, wheels, tmp_path_factory):
+    """Run the chosen lessons in Pyodide, two at a time; give a future for each."""
+    folder = tmp_path_factory.mktemp("lessons")
+
+    def run(name):
+        notebook = folder / f"{name}.ipynb"
+        notebook.write_text(json.dumps(lite.lesson(ROOT / f"notebooks/{name}.ipynb")))
+        command = ["node", ROOT / "tests/site/notebook.mjs", pyodide, wheels, notebook]
+        return subprocess.run(command, capture_output=True, text=True, timeout=600)
+
+    chosen = [item for item in request.session.items if "runs" in item.fixturenames]
+    names = [item.callspec.params["name"] for item in chosen]
+    with ThreadPoolExecutor(2) as pool:
+        yield {name: pool.submit(run, name) for name in names}
+        pool.shutdown(cancel_futures=True)
+
+
 @pytest.mark.parametrize("name", LESSONS)
-def test_every_cell_runs_in_pyodide(name, pyodide, wheels, tmp_path):
-    notebook = tmp_path / f"{name}.ipynb"
-    notebook.write_text(json.dumps(lite.lesson(ROOT / f"notebooks/{name}.ipynb")))
-    runner = ROOT / "tests/site/notebook.mjs"
-    run = subprocess.run(
-        ["node", runner, pyodide, wheels, notebook], capture_output=True, text=True, timeout=600
-    )
+def test_every_cell_runs_in_pyodide(name, runs):
+    run = runs[name].result()
     seconds = [float(s) for s in re.findall(r"^ *([\d.]+) s  ", run.stdout, re.M)]
     print(run.stdout)
     assert run.returncode == 0, run.stdout + run.stderr
