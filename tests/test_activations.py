@@ -38,6 +38,12 @@ ACTIVATIONS = {
 }
 
 
+def test_the_slope_of_elu_keeps_its_digits():
+    x = Tensor(np.array([-30, -10], np.float32), requires_grad=True)
+    F.elu(x).sum().backward()
+    np.testing.assert_allclose(x.grad, np.exp(x.data), rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activation(name):
     function, formula = ACTIVATIONS[name]

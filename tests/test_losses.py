@@ -86,6 +86,12 @@ def test_probabilities_that_a_model_gives_as_targets_learn_too(reduction):
     assert gradcheck(lambda z, t: with_logits(z, t, None, reduction), (z, t))
 
 
+def test_the_loss_of_a_sure_and_right_answer_keeps_its_digits():
+    z, t = np.array([-40, -10, 10, 40], np.float32), np.array([0, 0, 1, 1], np.float32)
+    loss = F.binary_cross_entropy_with_logits(z, t, reduction="none")
+    np.testing.assert_allclose(loss.data, np.log1p(np.exp(-np.abs(z))), rtol=1e-6)
+
+
 def test_the_weight_of_a_loss_is_kept_with_the_model_as_in_pytorch():
     loss = nn.BCEWithLogitsLoss([1.0, 2.0], pos_weight=[3.0, 4.0])
     assert list(loss.state_dict()) == ["weight", "pos_weight"]

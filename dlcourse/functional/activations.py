@@ -45,9 +45,9 @@ def elu(input: Any, alpha: float = 1.0) -> Tensor:
     """Return x where it is positive, elsewhere α (exp(x) - 1) (Clevert et al. 2016)."""
     x = _real("elu", input)
     a = x.dtype.type(alpha)
-    below = a * np.expm1(np.minimum(x.data, 0))
-    out = np.maximum(x.data, 0) + below
-    return record(out, (x,), lambda g: (g * ((x.data > 0) + (x.data <= 0) * (below + a)),))
+    below = np.minimum(x.data, 0)
+    out = np.maximum(x.data, 0) + a * np.expm1(below)
+    return record(out, (x,), lambda g: (g * ((x.data > 0) + (x.data <= 0) * a * np.exp(below)),))
 
 
 def silu(input: Any) -> Tensor:

@@ -172,8 +172,8 @@ def binary_cross_entropy_with_logits(
 
     Notes
     -----
-    With p = sigmoid(z) and s(z) = log(1 + exp(z)), -log p = s(z) - z and -log(1 - p) = s(z). So the
-    loss -t log p - (1 - t) log(1 - p) is s(z) - t z, and its slope by z is p - t.
+    With p = sigmoid(z) and s(z) = log(1 + exp(z)), -log p = s(-z) and -log(1 - p) = s(z). So the
+    loss -t log p - (1 - t) log(1 - p) is t s(-z) + (1 - t) s(z), and its slope by z is p - t.
     """
     name = "binary_cross_entropy_with_logits"
     z, t = _same_shape(name, input, target)
@@ -181,16 +181,17 @@ def binary_cross_entropy_with_logits(
     scale = 1 if weight is None else _like(weight, z)
     of_yes = 1 if pos_weight is None else _like(pos_weight, z)
     yes = t.data * of_yes
-    both = 1 - t.data + yes
-    softplus = np.maximum(z.data, 0) + np.log1p(np.exp(-np.abs(z.data)))
+    no = 1 - t.data
+    small = np.log1p(np.exp(-np.abs(z.data)))
+    if_yes, if_no = small + np.maximum(-z.data, 0), small + np.maximum(z.data, 0)  # s(-z), s(z)
 
     def backward(g):
         gt = None
         if t.requires_grad:
-            gt = g * scale * ((of_yes - 1) * softplus - of_yes * z.data)
-        return g * scale * (both * sigmoid_array(z.data) - yes), gt
+            gt = g * scale * (of_yes * if_yes - if_no)
+        return g * scale * ((no + yes) * sigmoid_array(z.data) - yes), gt
 
-    return _reduce(scale * (both * softplus - yes * z.data), (z, t), backward, reduction)
+    return _reduce(scale * (yes * if_yes + no * if_no), (z, t), backward, reduction)
 
 
 def binary_cross_entropy(
