@@ -102,7 +102,8 @@ class Optimizer:
                 )
         for name, value in group.items():
             number = isinstance(value, (int, float, np.number))
-            if not 0 <= value < math.inf if number else name == "lr":
+            fits = 0 <= value < math.inf if number else name != "lr"
+            if not fits:
                 raise ValueError(
                     f"{type(self).__name__} got {name}={value if number else repr(value)}: it must "
                     "be a number from 0, and finite"

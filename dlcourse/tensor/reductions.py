@@ -174,7 +174,7 @@ def _place(x: Tensor, dim: int | None, keepdim: bool, arg: Callable) -> Tensor:
 
 
 def _check_not_empty(x: Tensor, dim: Any) -> None:
-    if count(x.shape, dim) == 0:
+    if not x.data.size and count(x.shape, dim) == 0:
         raise ValueError(
             f"a tensor of shape {x.shape} has no elements over dim={dim}, and so no largest or "
             "smallest one: is a batch or a mask empty?"
