@@ -70,7 +70,8 @@ def training_cost(parameters, tokens, peak, utilisation, watts, pue):
 
     `peak` is what a chip can do at best, in FLOPs per second, `utilisation` the share of it that
     the training reaches, `watts` what one chip takes. The building takes `pue` times as much as
-    its chips do.
+    its chips do. How many chips share the work is not given, and need not be: twice as many take
+    half the seconds, and twice the watts together.
     """
     flops = 6 * parameters * tokens
     seconds = flops / (peak * utilisation)
