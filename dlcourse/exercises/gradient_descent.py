@@ -7,6 +7,17 @@ import numpy as np
 from dlcourse.exercises import Mistake, Question, code, setting
 
 
+def _on_axis(factor):
+    """Say what becomes of a weight that is multiplied by a factor 80 times."""
+    if math.isclose(abs(factor), 1, rel_tol=1e-9):
+        return "stands still" if factor > 0 else "to and fro"
+    if abs(factor) > 1:
+        return "climbs" if factor > 0 else "diverges"
+    if abs(factor) ** 80 < 0.001:
+        return "there"
+    return "too slow" if factor > 0 else "overshoots"
+
+
 @setting(
     "A rate for a ravine",
     difficulty=1,
@@ -53,21 +64,9 @@ def rate(rate):
 
     Its height is ½ (2 w₁² + 40 w₂²). From w = (1, 1), both weights must get below 0.001 in size.
     """
-    flat, steep = abs(1 - 2 * rate), abs(1 - 40 * rate)  # what one step multiplies them by
-    need = 0.001 ** (1 / 80)
-    close = math.isclose(steep, 1, rel_tol=1e-9)
     return {
-        "along the flat axis": "climbs" if flat > 1 else "there" if flat < need else "too slow",
-        "along the steep axis": "to and fro"
-        if close
-        else "diverges"
-        if steep > 1
-        else "there"
-        if steep < need
-        else "overshoots"
-        if rate > 1 / 40
-        else "too slow",
-        "downhill": rate > 0,
+        "along the flat axis": _on_axis(1 - 2 * rate),
+        "along the steep axis": _on_axis(1 - 40 * rate),
     }
 
 
@@ -165,7 +164,8 @@ def _reach(lr, mu):
         "Here κ is 1,000: the formulas under Polyak's name say which pair is best.",
         "With λ = 1,000 and μ = 1: rate (2 / (√1000 + 1))² and momentum "
         "((√1000 − 1) / (√1000 + 1))².",
-        "The rate is about 0.0038 and the momentum about 0.88.",
+        "That is a momentum of 0.8813 and a rate of 0.003759. The rate is right below the edge, "
+        "2 (1 + momentum) / 1,000: round it down, not up.",
     ),
     mistakes=(
         Mistake(
@@ -175,10 +175,22 @@ def _reach(lr, mu):
             [0.0019, 0.0],
         ),
         Mistake(
+            "too little momentum",
+            "With this momentum no rate does it: what is small enough for the steep axis is too "
+            "small for the flat one. Take more momentum.",
+            [0.0035, 0.8],
+        ),
+        Mistake(
             "too large a rate",
             "It diverges along the steep axis: even with momentum the rate must stay below "
             "2 (1 + momentum) / 1,000.",
             [0.01, 0.88],
+        ),
+        Mistake(
+            "nearly at the edge",
+            "It arrives, but along the steep axis it jumps to and fro across the bottom, and these "
+            "jumps shrink too slowly. Lower the rate a little.",
+            [0.003758, 0.88],
         ),
         Mistake(
             "too much momentum",
@@ -197,6 +209,11 @@ def _reach(lr, mu):
             "A momentum is a share: from 0 to just below 1.",
             [0.0019, 1.5],
         ),
+        Mistake(
+            "uphill",
+            "w − rate · v climbs with a negative rate, and stays with rate 0: it must be positive.",
+            [-0.001, 0.9],
+        ),
     ),
 )
 def pair(rate_and_momentum):
@@ -208,12 +225,19 @@ def pair(rate_and_momentum):
     lr, mu = rate_and_momentum
     if not 0 <= mu < 1:
         return {"the momentum": "no share from 0 to 1"}
+    if lr <= 0:
+        return {"the rate": "not positive"}
     flat, steep = _reach(lr, mu)
     if max(flat, steep) >= 1:
         return {"in the long run": "it diverges, or stays where it is"}
     if max(flat, steep) <= 0.95:
         return {"in the long run": "5% or more a step"}
-    slow = "momentum far too small" if mu < 0.5 else "it swings" if mu > 0.9025 else "rate too low"
+    if mu > 0.95**2:  # where it swings, a step shrinks the distance by the root of the momentum
+        slow = "it swings"
+    elif mu < 0.8785:  # below this no rate is good for both axes
+        slow = "too little momentum" if mu else "no momentum"
+    else:
+        slow = "rate too high" if steep > flat else "rate too low"
     return {"in the long run": f"less than 5% a step: {slow}"}
 
 
@@ -250,6 +274,12 @@ def _adam(w, m, v, g, t, lr, *, betas=(0.9, 0.999), correct=True, inside=False, 
             "Both means start at zero and are too small at first. Divide m by 1 − 0.9ᵗ and v by "
             "1 − 0.999ᵗ.",
             lambda *a: _adam(*a, correct=False),
+        ),
+        Mistake(
+            "the correction without t",
+            "Divide by 1 − 0.9ᵗ and 1 − 0.999ᵗ, with t as the exponent: the correction fades with "
+            "the steps.",
+            lambda w, m, v, g, t, lr: _adam(w, m, v, g, 1, lr),
         ),
         Mistake(
             "the corrected means are kept",
@@ -301,15 +331,15 @@ def adam(w, m, v, g, t, lr):
 def _moment(rng):
     warmup = int(rng.integers(2, 20))
     total = warmup + int(rng.integers(5, 100))
-    early = rng.integers(3) == 0
-    t = rng.integers(warmup) if early else rng.integers(warmup, total)
+    corners = 0, warmup - 1, warmup, total - 1
+    t = rng.choice([*corners, rng.integers(warmup), rng.integers(warmup, total)])
     return int(t), total, warmup, float(rng.uniform(0.01, 1))
 
 
-def _scheduled(t, total, warmup, peak, *, late=0, start=1, turns=1, shift=1.0):
-    if t < warmup:
+def _scheduled(t, total, warmup, peak, *, late=0, start=1, turns=1, shift=1.0, longer=0, shorter=0):
+    if t < warmup + longer:
         return peak * (t + start) / warmup
-    share = t / total if late else (t - warmup) / (total - warmup)
+    share = t / total if late else (t - warmup) / (total - warmup - shorter)
     return peak * (shift + math.cos(turns * math.pi * share)) / (1 + shift)
 
 
@@ -352,6 +382,18 @@ def _scheduled(t, total, warmup, peak, *, late=0, start=1, turns=1, shift=1.0):
             "With 2π the cosine goes down and up again. Half a wave, π, goes down only.",
             lambda *a: _scheduled(*a, turns=2),
         ),
+        Mistake(
+            "<= for <",
+            "At t = warmup the line would give more than the peak: step numbers count from 0, so "
+            "the warm-up is over there.",
+            lambda *a: _scheduled(*a, longer=1),
+        ),
+        Mistake(
+            "a last step of rate 0",
+            "The cosine reaches 0 at t = total, one after the last step: divide by total − warmup, "
+            "not by one less.",
+            lambda *a: _scheduled(*a, shorter=1),
+        ),
     ),
 )
 def schedule(t, total, warmup, peak):
@@ -370,13 +412,16 @@ def schedule(t, total, warmup, peak):
 def _validation(rng):
     n = int(rng.integers(8, 25))
     losses = 1 / (1 + np.arange(n)) + 0.04 * np.arange(n) + 0.15 * rng.random(n)
-    return losses.round(3).tolist(), int(rng.integers(1, 5))
+    digits = rng.integers(1, 4)  # with one digit there are ties
+    return losses.round(digits).tolist(), int(rng.integers(1, 5))
 
 
-def _stopped(losses, patience, *, total=False, previous=False, last=False, late=0, all_best=False):
+def _stopped(
+    losses, patience, *, total=False, previous=False, last=False, late=0, future=False, ties=False
+):
     best, failures, best_epoch = math.inf, 0, 0
     for epoch, loss in enumerate(losses):
-        if loss < best:
+        if loss < best or (ties and loss == best):
             best, best_epoch = loss, epoch
             failures = failures if total else 0
         else:
@@ -385,7 +430,7 @@ def _stopped(losses, patience, *, total=False, previous=False, last=False, late=
             best = loss
         if failures >= patience + late:
             break
-    if all_best:
+    if future:
         best_epoch = int(np.argmin(losses))
     return epoch, epoch if last else best_epoch
 
@@ -429,7 +474,12 @@ def _stopped(losses, patience, *, total=False, previous=False, last=False, late=
             "looking into the future",
             "After the stop nothing is trained, so no later epoch can be the best. Look only at "
             "the epochs up to the stop.",
-            lambda *a: _stopped(*a, all_best=True),
+            lambda *a: _stopped(*a, future=True),
+        ),
+        Mistake(
+            "a tie for a success",
+            "A loss that only equals the lowest is no progress: < instead of <=.",
+            lambda *a: _stopped(*a, ties=True),
         ),
     ),
 )
