@@ -23,7 +23,7 @@ TERMS = {
     "04": """loss landscape; curvature; Hessian; eigenvector; eigenvalue; sharpness;
         power iteration; edge of stability; condition number; momentum; velocity; RMSprop;
         bias correction; mini-batch; schedule; warm-up;
-        learning-rate range test; validation set; early stopping; hyperparameter""",
+        learning-rate range test; validation set; early stopping; hyperparameter; saddle point""",
     "05": """filter; cross-correlation; feature map; channel; convolutional layer; weight sharing;
         equivariance; padding; dilation; receptive field; im2col; max pooling;
         average pooling; occlusion map; data augmentation; batch norm""",

@@ -33,8 +33,8 @@ def test_a_rate_too_large_throws_a_ball_out(open_notebook):
     notebook = open_notebook(SOURCES[0])
     notebook.run(0)
     notebook.button("Step").wait_for()
-    notebook.press("rate of SGD", "ArrowRight", 9)  # from 0.015 to 0.056, beyond the edge
-    notebook.wait_until("0.05 < racing.controls['sgd'].value < 0.08")
+    notebook.press("rate of SGD", "ArrowRight", 5)  # from 0.0158 to 0.0501, beyond the edge
+    notebook.wait_until("f\"{racing.controls['SGD'].value:.3g}\" == '0.0501'")
     for count in (1, 2, 3):
         notebook.button("Step").click()
         notebook.wait_until(f"racing.step_count == {count} and racing._task is None")
