@@ -31,6 +31,11 @@ def _layer(rng):
             lambda c_in, c_out, k, h, w: c_out * c_in * k * k + 1,
         ),
         Mistake(
+            "a bias for each channel",
+            "A kernel has one bias, however many channels it sees: their sums are added first.",
+            lambda c_in, c_out, k, h, w: c_out * c_in * (k * k + 1),
+        ),
+        Mistake(
             "kernels without depth",
             "A kernel sees all c_in channels, with weights of its own for each of them.",
             lambda c_in, c_out, k, h, w: c_out * (k * k + 1),
@@ -85,6 +90,12 @@ def _sizes(rng):
             "Between k elements there are k − 1 gaps, so they cover d · (k − 1) + 1 pixels; "
             "d · k is too many.",
             lambda n, k, s, p, d: (n + 2 * p - d * k) // s + 1,
+        ),
+        Mistake(
+            "the kernel is a pixel short",
+            "d · (k − 1) are the steps from its first element to its last; with the first itself "
+            "it covers one pixel more.",
+            lambda n, k, s, p, d: (n + 2 * p - d * (k - 1)) // s + 1,
         ),
         Mistake(
             "padding on one side",
@@ -171,6 +182,13 @@ def _wrong_convolve(x, w, b, *, flip=False, bias=True, channels=slice(None), sho
             "A kernel has one layer of weights for each channel of x, and their sums are added. "
             "You use the first one alone.",
             lambda x, w, b: _wrong_convolve(x, w, b, channels=slice(1)),
+        ),
+        Mistake(
+            "the channels are not added",
+            "One kernel gives one map: the sums over its channels are added up.",
+            lambda x, w, b: np.stack(
+                [_wrong_convolve(x, w, b, channels=slice(c, c + 1)) for c in range(len(x))], axis=1
+            ),
         ),
         Mistake(
             "= for +=",
@@ -291,6 +309,12 @@ def _pooled(x, k, reduce, stride=None):
     ).transpose(2, 0, 1)
 
 
+def _with_the_rest(x, k):
+    _, h, w = x.shape
+    x = np.pad(x, ((0, 0), (0, -h % k), (0, -w % k)), constant_values=-np.inf)
+    return _pooled(x, k, np.max)
+
+
 def _mixed_up(x, k):
     c, h, w = x.shape
     x = x[:, : h // k * k, : w // k * k]
@@ -326,6 +350,12 @@ def _mixed_up(x, k):
             lambda x, k: np.maximum(_pooled(x, k, np.max), 0),
         ),
         Mistake(
+            "what is left over counts",
+            "There are only H // k · W // k whole windows. Rows and columns beyond them are left "
+            "out.",
+            _with_the_rest,
+        ),
+        Mistake(
             "over all channels",
             "Each channel is pooled for itself: the output has as many channels as x.",
             lambda x, k: _pooled(x, k, np.max).max(axis=0),
@@ -356,72 +386,99 @@ def max_pool(x, k):
 
 def _layers(rng):
     depth = rng.integers(3, 6)
-    return ([(int(k), int(s)) for k, s in rng.integers([2, 1], [6, 4], size=(depth, 2))],)
+    layers = [(int(k), int(s)) for k, s in rng.integers([2, 1], [6, 4], size=(depth, 2))]
+    return layers, int(rng.integers(1, 6))
 
 
-def _wrong_field(layers, start=1, jump_first=False, strided=True, add_k=False):
-    r, jump = start, 1
+def _wrong_field(layers, unit, *, size=1, jump_first=False, strided=True, add_k=False):
+    jump = 1
     for k, s in layers:
         if jump_first:
             jump *= s
-        r += (k if add_k else k - 1) * jump
+        size += (k if add_k else k - 1) * jump
         if strided and not jump_first:
             jump *= s
-    return r
+    return unit * jump, unit * jump + size - 1
+
+
+def _field_at(first):
+    """Make a wrong answer whose field has the right size and begins at first(unit, jump, size)."""
+
+    def answer(layers, unit):
+        start, last = _wrong_field(layers, unit)
+        size = last - start + 1
+        start = first(unit, start // unit, size)
+        return start, start + size - 1
+
+    return answer
 
 
 @code(
-    "How far does a unit see?",
+    "Which pixels does a unit see?",
     difficulty=2,
-    minutes=10,
+    minutes=12,
     inputs=_layers,
     hints=(
-        "Before any layer a unit is a pixel: r = 1, and neighbours are jump = 1 pixel apart.",
-        "A kernel of k elements reaches k − 1 neighbours further, each `jump` pixels away: "
-        "r += (k − 1) · jump.",
-        "After a layer with stride s, neighbours are s times as far apart: jump *= s, after r.",
+        "How many: start from one pixel; a layer adds (k − 1) · jump, and then jump *= s.",
+        "From where: neighbouring units begin to see `jump` pixels apart, and unit 0 from pixel 0.",
+        "Or go backwards. Units a to b of a layer see the units a · s to b · s + k − 1 of the one "
+        "before. Start with a = b = unit at the last layer; end at the pixels.",
     ),
     mistakes=(
         Mistake(
             "strides do not count",
             "After a layer with stride s, neighbouring units are s times as far apart on the "
             "image, so what follows reaches s times as far.",
-            lambda layers: _wrong_field(layers, strided=False),
+            lambda layers, unit: _wrong_field(layers, unit, strided=False),
         ),
         Mistake(
             "the stride comes too early",
             "A layer's own stride moves its units apart, but not what one of them sees: multiply "
-            "the jump after adding to r.",
-            lambda layers: _wrong_field(layers, jump_first=True),
+            "the jump after adding to the size.",
+            lambda layers, unit: _wrong_field(layers, unit, jump_first=True),
         ),
         Mistake(
             "k for k − 1",
             "A window of k has k − 1 neighbours beside the one it starts from.",
-            lambda layers: _wrong_field(layers, add_k=True),
+            lambda layers, unit: _wrong_field(layers, unit, add_k=True),
         ),
         Mistake(
-            "a start from 0",
-            "Without any layer, a unit is one pixel and sees one pixel: start from r = 1.",
-            lambda layers: _wrong_field(layers, start=0),
+            "one pixel too many",
+            "From pixel a on, r pixels end at a + r − 1, which is the last one that is seen.",
+            lambda layers, unit: _wrong_field(layers, unit, size=2),
         ),
         Mistake(
-            "a product",
-            "Windows overlap, so their sizes do not multiply: the field grows by (k − 1) · jump.",
-            lambda layers: int(np.prod([k for k, _ in layers])),
+            "every unit sees from pixel 0",
+            "That is unit 0. What a unit sees begins `jump` pixels after what the one before it "
+            "sees.",
+            _field_at(lambda unit, jump, size: 0),
+        ),
+        Mistake(
+            "the unit's number for a pixel's",
+            "Neighbouring units are `jump` pixels apart on the image: unit number u begins at "
+            "pixel u · jump.",
+            _field_at(lambda unit, jump, size: unit),
+        ),
+        Mistake(
+            "a field around its middle",
+            "Without padding, unit 0 sees from pixel 0 on: u · jump is where the field begins, not "
+            "its middle.",
+            _field_at(lambda unit, jump, size: unit * jump - size // 2),
         ),
     ),
 )
-def receptive_field(layers):
-    """Return how many pixels of the input, along one axis, a unit of the last layer depends on.
+def receptive_field(layers, unit):
+    """Return the first and the last pixel, along one axis, that a unit of the last layer sees.
 
     `layers` is a list of pairs (k, s): kernel size and stride of each convolution or pooling, from
-    the input on. There is no dilation, and the image is large enough.
+    the input on. There is no padding and no dilation, and the image is large enough. Pixels and
+    units are numbered from 0; `unit` is the unit's number. `return first, last`.
     """
-    r = jump = 1
+    size = jump = 1
     for k, s in layers:
-        r += (k - 1) * jump
+        size += (k - 1) * jump
         jump *= s
-    return r
+    return unit * jump, unit * jump + size - 1
 
 
 quiz = (

@@ -112,7 +112,7 @@ def test_draw_a_digit_and_train_in_the_laboratory(open_notebook):
     notebook.wait_until("reading.state[0].sum() > 20 and reading._task is None")
     assert notebook.ask("int(reading.state[1].argmax())") == 1
     middle = notebook.ask("centre_of_mass(reading.state[0]).round(1).tolist()")
-    assert all(abs(place - 14) < 0.6 for place in middle)
+    assert all(abs(place - 14) < 0.2 for place in middle)
     assert notebook.picture(1) != picture
 
     notebook.button("Play", cell=2).click()
