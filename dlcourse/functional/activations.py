@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from dlcourse.tensor import Tensor, as_tensor, record
 from dlcourse.tensor.arrays import nth_axis
+from dlcourse.tensor.threads import in_halves
 
 __all__ = [
     "elu",
@@ -95,27 +96,34 @@ def gelu(input: Any, approximate: str = "none") -> Tensor:
         raise ValueError(f"gelu: approximate={approximate!r} must be 'none' or 'tanh'")
     phi, density = _GELU[approximate]
     out = np.empty_like(x.data, order="C")
-    for a, o in _pieces(x.data, out):
-        np.multiply(a, phi(a), out=o)
+    _piecewise(lambda a, o: np.multiply(a, phi(a), out=o), x.data, out)
 
     def backward(g: np.ndarray) -> tuple:
         # Φ is computed anew: keeping it would cost as much memory as the output.
         slope = np.empty_like(out)
-        for a, s in _pieces(x.data, slope):
+
+        def piece(a, g, s):
             p = phi(a)
             np.multiply(a, density(a, p), out=s)
             s += p
-        slope *= g
+            s *= g
+
+        _piecewise(piece, x.data, g, slope)
         return (slope,)
 
     return record(out, (x,), backward)
 
 
-def _pieces(*arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
-    """Give arrays of one shape piece by piece; a piece stays in the processor's cache."""
+def _piecewise(function: Callable[..., object], *arrays: np.ndarray) -> None:
+    """Call a function with arrays of one shape piece by piece, which stay in a core's cache."""
     flat = [array.reshape(-1) for array in arrays]
-    for start in range(0, flat[0].size, 65536):
-        yield tuple(array[start : start + 65536] for array in flat)
+
+    def some(elements: slice) -> None:
+        for start in range(elements.start, elements.stop, 65536):
+            stop = min(start + 65536, elements.stop)
+            function(*(array[start:stop] for array in flat))
+
+    in_halves(32 * flat[0].size, flat[0].size, some)
 
 
 def _phi(x: np.ndarray) -> np.ndarray:

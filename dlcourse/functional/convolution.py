@@ -18,6 +18,7 @@ from dlcourse.functional.windows import (
 )
 from dlcourse.tensor import Tensor, as_tensor, record
 from dlcourse.tensor.arrays import ones
+from dlcourse.tensor.threads import in_halves
 
 __all__ = ["conv1d", "conv2d", "conv_transpose2d"]
 
@@ -77,7 +78,7 @@ def conv2d(
     rows = as_rows(x.data)  # (H, C, W, N)
     windows = _windows(rows, down, across, groups)  # (g, OH, kh·kw·C/g, OW·N)
     out = np.empty((down.out, len(weight.data), across.out, rows.shape[3]), x.dtype)
-    np.matmul(w, windows, out=_grouped(out, groups))
+    _product(w, windows, _grouped(out, groups))
     if bias is not None:
         out += bias.data[:, None, None]
 
@@ -88,7 +89,7 @@ def conv2d(
         if x.requires_grad:
             gx = as_images(_spread(w, g, down, across), x.ndim)
         if weight.requires_grad:  # in this order twice as fast as g @ windowsᵀ
-            gw = (windows @ g.swapaxes(2, 3)).sum(axis=1)  # (g, kh·kw·C/g, O/g)
+            gw = _product(windows, g.swapaxes(2, 3)).sum(axis=1)  # (g, kh·kw·C/g, O/g)
             gw = _as_kernels(gw.swapaxes(1, 2), weight.shape)
         return (gx, gw) if bias is None else (gx, gw, _bias_gradient(rows, bias))
 
@@ -194,10 +195,10 @@ def conv_transpose2d(
         gx = gw = None
         if x.requires_grad:
             gx = np.empty((down.out, x.shape[-3], across.out, g.shape[3]), x.dtype)
-            np.matmul(w, windows, out=_grouped(gx, groups))
+            _product(w, windows, _grouped(gx, groups))
             gx = as_images(gx, x.ndim)
         if weight.requires_grad:
-            gw = (windows @ rows.swapaxes(2, 3)).sum(axis=1)  # (g, kh·kw·O/g, C/g)
+            gw = _product(windows, rows.swapaxes(2, 3)).sum(axis=1)  # (g, kh·kw·O/g, C/g)
             gw = _as_kernels(gw.swapaxes(1, 2), weight.shape)
         return (gx, gw) if bias is None else (gx, gw, _bias_gradient(g, bias))
 
@@ -240,13 +241,26 @@ def _spread(w: np.ndarray, g: np.ndarray, down: Axis, across: Axis) -> np.ndarra
     w = w.reshape(groups, -1, down.kernel, across.kernel * c).transpose(0, 2, 3, 1)
     seen = np.zeros((groups, down.reach, w.shape[2], g.shape[-1]), g.dtype)
     for i in range(down.kernel):  # each output row gives to kh rows
-        seen[:, down.under(i)] += w[:, i, None] @ g  # (g, 1, kw·C/g, O/g) @ (g, OH, O/g, OW·N)
+        # (g, 1, kw·C/g, O/g) times (g, OH, O/g, OW·N)
+        seen[:, down.under(i)] += _product(w[:, i, None], g)
     seen = seen.reshape(groups, down.reach, across.kernel, c, across.out, n)
     x = np.zeros((groups, down.size, c, across.size, n), g.dtype)
     rows = down.inside
     for j, (out, at) in enumerate(across.taps()):  # and each of its pixels to kw pixels
         x[:, : rows.stop - rows.start, :, at] += seen[:, rows, j, :, out]
     return x.swapaxes(0, 1).reshape(down.size, groups * c, across.size, n)
+
+
+def _product(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """Return ``a @ b``, for each row of images a product, (g, H or 1, M, K) times (g, H, K, N)."""
+    (groups, h, _, n), m = b.shape, a.shape[2]
+    out = np.empty((groups, h, m, n), b.dtype) if out is None else out
+
+    def some(rows):
+        np.matmul(a if len(a[0]) == 1 else a[:, rows], b[:, rows], out=out[:, rows])
+
+    in_halves(m * b.size, h, some)
+    return out
 
 
 def _grouped(rows: np.ndarray, groups: int) -> np.ndarray:

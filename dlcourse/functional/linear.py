@@ -8,6 +8,7 @@ import numpy as np
 
 from dlcourse.tensor import Tensor, as_tensor, record
 from dlcourse.tensor.arrays import ones
+from dlcourse.tensor.threads import product
 
 __all__ = ["linear"]
 
@@ -38,7 +39,7 @@ def linear(input: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     _check(x, weight, bias)
     n_out, n_in = weight.data.shape
     rows = x.data if x.data.ndim == 2 else x.data.reshape(-1, n_in)  # (N, in)
-    out = rows @ weight.data.T  # (N, out)
+    out = product(rows, weight.data.T)  # (N, out)
     if bias is not None:
         out += bias.data
     out = out if rows is x.data else out.reshape(*x.shape[:-1], n_out)
@@ -47,10 +48,10 @@ def linear(input: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         g = g if rows is x.data else g.reshape(-1, n_out)  # (N, out)
         gx = gw = gb = None
         if x.requires_grad:
-            gx = g @ weight.data
+            gx = product(g, weight.data)
             gx = gx if rows is x.data else gx.reshape(x.shape)
         if weight.requires_grad:
-            gw = g.T @ rows
+            gw = product(g.T, rows)
         if bias is None:
             return gx, gw
         if bias.requires_grad:

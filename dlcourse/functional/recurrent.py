@@ -8,13 +8,14 @@ at once, outside the loop.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from dlcourse.tensor import Tensor, as_tensor, record
 from dlcourse.tensor.arrays import ones
+from dlcourse.tensor.threads import in_halves
 
 __all__ = [
     "gru",
@@ -89,7 +90,7 @@ def rnn(
             dh += g[t]
             dz[t] *= dh
             dh = (back @ dz[t]).reshape(dh.shape)
-        return (*_outside_the_loop(dz[:, None], None, x, h[:-1], parameters), dh.T)
+        return (*_outside_the_loop(dz, None, x, h[:-1], parameters), dh.T)
 
     return record(h[1:].swapaxes(1, 2), parents, backward)
 
@@ -144,7 +145,7 @@ def lstm(
     )
     # σ(z) = ½ tanh(½ z) + ½: one tanh serves all gates; the inner ½ is folded into the weights
     half = np.array([0.5, 0.5, 1, 0.5], x.dtype).reshape(4, 1, 1)
-    rest, W = 1 - half, parameters[1].data.reshape(4, -1, h0.shape[1])  # (4, H, H)
+    W = parameters[1].data.reshape(4, -1, h0.shape[1])  # (4, H, H)
     scaled, product = half * W, np.empty((4, *h0.shape[::-1]), x.dtype)
     gates = _from_inputs(x, parameters[0], parameters[2].data + parameters[3].data, half)
     (T, _, H, B), tanh_c = gates.shape, np.empty_like(gates[:, 0])
@@ -154,8 +155,9 @@ def lstm(
     for t, now in enumerate(gates):
         now += np.matmul(scaled, h[t], out=product)
         np.tanh(now, out=now)
-        now *= half
-        now += rest
+        for sigmoid in (now[:2], now[3]):
+            sigmoid *= 0.5
+            sigmoid += 0.5
         i, f, g, o = now
         np.multiply(f, c[t], out=c[t + 1])
         c[t + 1] += i * g
@@ -188,13 +190,19 @@ def _lstm_slopes(
     From c = f cₜ₋₁ + i g and h = o tanh(c): dz = dc (i' g, f' cₜ₋₁, i g') and dh o' tanh(c), with
     σ' = σ (1 - σ) and tanh' = 1 - tanh²; and dh adds dh o (1 - tanh²c) to dc.
     """
-    i, _, g, o = gates.swapaxes(0, 1)  # (T, H, B) each
-    dz = gates * (1 - gates)
-    dz[:, 0] *= g
-    dz[:, 1] *= before
-    np.multiply(i, 1 - g * g, out=dz[:, 2])
-    dz[:, 3] *= tanh_c
-    return dz, o * (1 - tanh_c * tanh_c)
+    dz, c_of_h = np.empty_like(gates), np.empty_like(tanh_c)
+
+    def some(t):
+        i, _, g, o = gates[t].swapaxes(0, 1)  # (T, H, B) each
+        np.multiply(gates[t], 1 - gates[t], out=dz[t])
+        dz[t, 0] *= g
+        dz[t, 1] *= before[t]
+        np.multiply(i, 1 - g * g, out=dz[t, 2])
+        dz[t, 3] *= tanh_c[t]
+        np.multiply(o, 1 - tanh_c[t] * tanh_c[t], out=c_of_h[t])
+
+    in_halves(32 * gates.size, len(gates), some)
+    return dz, c_of_h
 
 
 def gru(
@@ -278,8 +286,9 @@ def gru(
             dz[t] *= dh
             dh *= gates[t, 2]  # z
             dh += (back @ dz[t, :3].reshape(3 * H, B)).reshape(H, B)
-        by_h = dz[:, 1], dz[:, 2], dz[:, 0]  # in PyTorch's order: r, z, n
-        return (*_outside_the_loop(dz[:, 1:], by_h, x, h[:-1], parameters), dh.T)
+        dx, w_ih, w_hh, b_ih, b_hh = _outside_the_loop(dz[:, 1:], dz[:, :3], x, h[:-1], parameters)
+        w_hh, b_hh = (g if g is None else np.roll(g, -H, axis=0) for g in (w_hh, b_hh))
+        return dx, w_ih, w_hh, b_ih, b_hh, dh.T
 
     return record(h[1:].swapaxes(1, 2), parents, backward)
 
@@ -290,12 +299,16 @@ def _gru_slopes(gates: np.ndarray, before: np.ndarray) -> np.ndarray:
     From h = (1 - z) n + z hₜ₋₁: s = (1 - z) (1 - n²) goes to n's part of x, s r to its part n_h of
     h, s n_h r' to r and (hₜ₋₁ - n) z' to z, with σ' = σ (1 - σ).
     """
-    n_h, r, z, n = gates.swapaxes(0, 1)  # (T, H, B) each
     dz = np.empty_like(gates)
-    s = np.multiply(1 - z, 1 - n * n, out=dz[:, 3])
-    np.multiply(s, r, out=dz[:, 0])
-    np.multiply(dz[:, 0], n_h * (1 - r), out=dz[:, 1])
-    np.multiply(before - n, z * (1 - z), out=dz[:, 2])
+
+    def some(t):
+        n_h, r, z, n = gates[t].swapaxes(0, 1)  # (T, H, B) each
+        s = np.multiply(1 - z, 1 - n * n, out=dz[t, 3])
+        np.multiply(s, r, out=dz[t, 0])
+        np.multiply(dz[t, 0], n_h * (1 - r), out=dz[t, 1])
+        np.multiply(before[t] - n, z * (1 - z), out=dz[t, 2])
+
+    in_halves(32 * gates.size, len(gates), some)
     return dz
 
 
@@ -421,42 +434,63 @@ def _from_inputs(x: Tensor, weight: Tensor, bias: np.ndarray, scale: Any = 1) ->
     W = np.concatenate([weight.data, bias[:, None]], axis=1).reshape(gates, -1, E + 1)
     columns = np.ones((T, E + 1, B), x.dtype)  # [xₜ, 1]
     columns[:, :E] = x.data.swapaxes(1, 2)
-    return ((W * scale).reshape(n, E + 1) @ columns).reshape(T, gates, n // gates, B)
+    return _at_all_steps((W * scale).reshape(n, E + 1), columns).reshape(T, gates, n // gates, B)
+
+
+def _at_all_steps(weight: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return ``weight @ columns[t]`` for each t: (N, K) times (T, K, B)."""
+    T, _, B = columns.shape
+    out = np.empty((T, len(weight), B), columns.dtype)
+    in_halves(weight.size * T * B, T, lambda t: np.matmul(weight, columns[t], out=out[t]))
+    return out
 
 
 def _outside_the_loop(
     by_x: np.ndarray,
-    by_h: Iterable[np.ndarray] | None,
+    by_h: np.ndarray | None,
     x: Tensor,
     h: np.ndarray,
     parameters: Sequence[Tensor],
 ) -> tuple[np.ndarray | None, ...]:
     """Return the gradients of the input and the parameters, of all steps at once.
 
-    From dz, (T, gates, H, B), of what came from x; and of what came from h, as a (T, H, B) for each
-    gate, where it differs: dxₜ = W_ihᵀ dzₜ, dW_ih = Σₜ dzₜ xₜᵀ, dW_hh = Σₜ dzₜ hₜ₋₁ᵀ, db = Σₜ dzₜ.
-    A sum over steps and batch is one product of matrices of T·B columns.
+    From dz, (T, …, B), of what came from x; and of what came from h, where it differs:
+    dxₜ = W_ihᵀ dzₜ, dW_ih = Σₜ dzₜ xₜᵀ, dW_hh = Σₜ dzₜ hₜ₋₁ᵀ, db = Σₜ dzₜ.
     """
-    T, B, E = x.shape
-    weight_ih, weight_hh, b_ih, b_hh = parameters
+    (T, B, E), n = x.shape, len(parameters[0].data)
+    by_x = by_x.reshape(T, n, B)
     dx = None
     if x.requires_grad:
-        dx = (weight_ih.data.T @ by_x.reshape(T, len(weight_ih.data), B)).swapaxes(1, 2)
-    rows_x = _columns(by_x.swapaxes(0, 1))
-    rows_h = rows_x if by_h is None else _columns(by_h)
-    return (
-        dx,
-        rows_x @ x.data.reshape(T * B, E) if weight_ih.requires_grad else None,
-        rows_h @ _columns([h]).T if weight_hh.requires_grad else None,
-        rows_x @ ones(T * B, x.dtype) if b_ih.requires_grad else None,
-        rows_h @ ones(T * B, x.dtype) if b_hh.requires_grad else None,
-    )
+        dx = _at_all_steps(parameters[0].data.T, by_x).swapaxes(1, 2)
+    if not any(p.requires_grad for p in parameters):
+        return dx, None, None, None, None
+    all_x, all_h, one = x.data.reshape(T * B, E), _columns(h).T, ones(T * B, x.dtype)
+    if by_h is None:
+        w_ih, w_hh, b = _over_steps(by_x, all_x, all_h, one)
+        return dx, w_ih, w_hh, b, b
+    w_ih, b_ih = _over_steps(by_x, all_x, one)
+    w_hh, b_hh = _over_steps(by_h.reshape(T, n, B), all_h, one)
+    return dx, w_ih, w_hh, b_ih, b_hh
 
 
-def _columns(parts: Iterable[np.ndarray]) -> np.ndarray:
-    """Blocks of rows (T, H, B) as one matrix (blocks · H, T · B)."""
-    joined = np.concatenate([part.swapaxes(0, 1) for part in parts])
-    return joined.reshape(len(joined), np.prod(joined.shape[1:], dtype=int))
+def _over_steps(dz: np.ndarray, *factors: np.ndarray) -> list[np.ndarray]:
+    """Return Σₜ dzₜ fₜ for each factor f, (T·B, …): one product of matrices of T·B columns."""
+    n = dz.shape[1]
+    sums = [np.empty((n, *f.shape[1:]), dz.dtype) for f in factors]
+
+    def some(rows):
+        columns = _columns(dz[:, rows])
+        for out, f in zip(sums, factors, strict=True):
+            np.matmul(columns, f, out=out[rows])
+
+    in_halves(n * sum(f.size for f in factors), n, some)
+    return sums
+
+
+def _columns(rows: np.ndarray) -> np.ndarray:
+    """(T, N, B) as a matrix (N, T·B)."""
+    T, n, B = rows.shape
+    return rows.swapaxes(0, 1).reshape(n, T * B)
 
 
 def _blocks(weight: np.ndarray) -> np.ndarray:

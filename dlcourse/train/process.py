@@ -1,4 +1,4 @@
-"""Two settings of the whole process that training is several times faster with."""
+"""Settings of the whole process that training is several times faster with."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from pathlib import Path
 
 import numpy as np
 
+from dlcourse.tensor.threads import use_second_thread
+
 __all__ = ["keep_freed_memory", "settle", "use_one_blas_thread"]
 
 
 @functools.cache
 def settle() -> None:
-    """Make both settings, once; ``DLCOURSE_SETTLE=0`` in the environment refuses them.
+    """Make the settings below, once; ``DLCOURSE_SETTLE=0`` in the environment refuses them.
 
     They hold for the whole process, so `train` calls this when a training starts, and not before.
     """
     if os.environ.get("DLCOURSE_SETTLE") != "0":
         keep_freed_memory()
-        use_one_blas_thread()
+        if use_one_blas_thread():
+            use_second_thread()
 
 
 def keep_freed_memory() -> bool:
@@ -50,10 +53,10 @@ def keep_freed_memory() -> bool:
 def use_one_blas_thread() -> bool:
     """Tell the OpenBLAS that comes with numpy to multiply matrices in one thread.
 
-    Matrices of this course are too small to gain much from a second thread, and two threads wait
-    for each other, spinning, whenever a browser or another program takes a core: then each step
-    takes many times as long. ``OPENBLAS_NUM_THREADS`` or ``OMP_NUM_THREADS`` in the environment,
-    where set, decides instead.
+    Its two threads wait for each other, spinning, whenever a browser or another program takes a
+    core: then each step takes many times as long. (`settle` shares out large operations between
+    two threads of Python instead, which wait for no core: see `tensor.threads`.)
+    ``OPENBLAS_NUM_THREADS`` or ``OMP_NUM_THREADS`` in the environment, where set, decides instead.
 
     Returns
     -------
