@@ -8,7 +8,7 @@ import numpy as np
 
 from dlcourse.tensor import Tensor, as_tensor, record
 from dlcourse.tensor.arrays import ones
-from dlcourse.tensor.threads import product
+from dlcourse.tensor.threads import product, products
 
 __all__ = ["linear"]
 
@@ -47,11 +47,14 @@ def linear(input: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     def backward(g):
         g = g if rows is x.data else g.reshape(-1, n_out)  # (N, out)
         gx = gw = gb = None
-        if x.requires_grad:
+        if x.requires_grad and weight.requires_grad:
+            gx, gw = products(g, weight.data, g.T, rows)
+        elif x.requires_grad:
             gx = product(g, weight.data)
-            gx = gx if rows is x.data else gx.reshape(x.shape)
-        if weight.requires_grad:
+        elif weight.requires_grad:
             gw = product(g.T, rows)
+        if not (gx is None or rows is x.data):
+            gx = gx.reshape(x.shape)
         if bias is None:
             return gx, gw
         if bias.requires_grad:

@@ -8,10 +8,13 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 
-__all__ = ["in_halves", "product", "use_second_thread"]
+__all__ = ["at_once", "in_halves", "product", "products", "use_second_thread"]
+
+A, B = TypeVar("A"), TypeVar("B")
 
 # Handing work over takes some 30 µs; a product of 2²⁴ multiply-adds takes 100 to 200.
 _LARGE = 2**24
@@ -22,6 +25,24 @@ def use_second_thread() -> None:
     """Let all large operations of this process use it from now on."""
     global _helper
     _helper = ThreadPoolExecutor(1, "dlcourse")
+
+
+def at_once(work: int, first: Callable[[], A], second: Callable[[], B]) -> tuple[A, B]:
+    """Call two functions and return both results; large ones are computed at the same time.
+
+    Parameters
+    ----------
+    work : int
+        About how many multiply-adds both take together.
+    first, second : callable
+        Neither may need anything of the other.
+    """
+    if _helper is None or work < _LARGE:
+        return first(), second()
+    promise = _helper.submit(contextvars.copy_context().run, second)  # numpy's errstate is there
+    result = first()
+    # if the other core was busy with something else, the second has not begun, and goes here
+    return result, second() if promise.cancel() else promise.result()
 
 
 def in_halves(work: int, n: int, body: Callable[[slice], object]) -> None:
@@ -38,17 +59,8 @@ def in_halves(work: int, n: int, body: Callable[[slice], object]) -> None:
     """
     if _helper is None or work < _LARGE or n < 2:
         body(slice(0, n))
-        return
-    first, second = slice(0, n // 2), slice(n // 2, n)
-    # numpy's errstate is in the context
-    promise = _helper.submit(contextvars.copy_context().run, body, second)
-    body(first)
-    # the other core may be busy with something else: then the second half has not begun, and need
-    # not be waited for
-    if promise.cancel():
-        body(second)
     else:
-        promise.result()
+        at_once(work, lambda: body(slice(0, n // 2)), lambda: body(slice(n // 2, n)))
 
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -59,3 +71,13 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     out = np.empty((len(a), b.shape[1]), np.result_type(a, b))
     in_halves(work, len(a), lambda rows: np.matmul(a[rows], b, out=out[rows]))
     return out
+
+
+def products(
+    a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``a @ b`` and ``c @ d`` of matrices; large ones at the same time."""
+    work = a.size * b.shape[1] + c.size * d.shape[1]
+    if _helper is None or work < _LARGE:
+        return a @ b, c @ d
+    return at_once(work, lambda: a @ b, lambda: c @ d)
