@@ -121,6 +121,32 @@ def test_only_what_moves_is_moving_even_where_axes_are_off_or_artists_invisible(
     assert view._moving == [view.line]
 
 
+def test_letters_that_stay_the_same_are_not_drawn_again_and_look_the_same():
+    class Words(View):
+        def build(self, fig):
+            ax = fig.subplots()
+            self.line = ax.plot([0, 1])[0]
+            self.words = ax.text(0.1, 0.5, "", fontsize=20, color="#777777")
+
+        def set(self, state):
+            self.line.set_ydata([0, state])
+            self.words.set_text(f"from {state // 10 * 10}")
+
+    view, drawn = Words(), []
+    view.see(0)
+    view.frame(0)
+    draw = view.words.draw
+    view.words.draw = lambda renderer: (drawn.append(view.words.get_text()), draw(renderer))
+    for state in range(1, 30):
+        view.see(state)
+        frame = pixels(view.frame(state))
+    # a new text as it comes, and once more when it has stayed; the first was there already
+    assert drawn == ["from 0", "from 10", "from 10", "from 20", "from 20"]
+    assert np.abs(frame.astype(int) - full_drawing(view)).max() <= 2
+    last = pixels(view.frame(29, final=True))
+    assert np.array_equal(last, full_drawing(view))  # whatever frames there were before
+
+
 def test_new_limits_are_drawn():
     view = LineView()
     view.see(1.0)

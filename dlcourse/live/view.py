@@ -12,11 +12,13 @@ from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.text import Text
 from numpy.typing import NDArray
 from PIL import Image
 
 from dlcourse.plots import STYLE
 
+Glass = tuple[NDArray, NDArray, NDArray, NDArray]
 Frame = tuple[tuple[str, bytes], str]
 """A picture as (mime type, bytes), and the sentence that says in words what it shows."""
 
@@ -108,15 +110,24 @@ class View:
         self.set(state)
         if self._background is None or self.fig.stale:
             self._draw_all()
+            same = set()
+        else:
+            same = {a for a in self._moving if isinstance(a, Text) and not a.stale and not final}
+        for text in same - set(self._letters):
+            self._letters[text] = self._on_glass([text])
         self._canvas.restore_region(self._background)
         renderer = self._canvas.get_renderer()
         canvas = np.asarray(renderer.buffer_rgba())
         pixels = canvas[..., :3]
-        for image, (rows, columns, colours, opacity) in self._images:
+        for image, glass in self._images:
             paint(image, pixels)
-            pixels[rows, columns] = pixels[rows, columns] * (1 - opacity) + colours
+            lay(glass, pixels)
         for artist in self._moving:
-            artist.draw(renderer)
+            if artist in same:  # letters are what takes matplotlib longest
+                lay(self._letters[artist], pixels)
+            else:
+                self._letters.pop(artist, None)
+                artist.draw(renderer)
         picture = np.asarray(Image.fromarray(canvas).convert("RGB"))  # a copy, thrice as fast
         return ("image/png", png(picture, level=6 if final else 1)), self.describe(state)
 
@@ -146,6 +157,7 @@ class View:
             artist.set_animated(False)
         self._background = self._canvas.copy_from_bbox(self.fig.bbox)
         self._images = [(image, self._on_glass(artists)) for image, artists in over.items()]
+        self._letters: dict[Text, Glass] = {}  # of texts that are the same as a frame ago
         self._moving = sorted((a for a in moving if a not in images), key=lambda a: a.zorder)
         self._mark_up_to_date()
 
@@ -165,8 +177,8 @@ class View:
             artist.stale = False
         self.fig.stale = False
 
-    def _on_glass(self, artists: list[Artist]) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-        """Draw what lies over a heat map alone, and return which pixels it covers, with what.
+    def _on_glass(self, artists: list[Artist]) -> Glass:
+        """Draw some artists alone, and return which pixels it covers, with what.
 
         Returns
         -------
@@ -185,6 +197,12 @@ class View:
         rows, columns = np.nonzero(glass[..., 3])
         opacity = glass[rows, columns, 3:] / np.float32(255)
         return rows, columns, glass[rows, columns, :3] * opacity, opacity
+
+
+def lay(glass: Glass, pixels: NDArray) -> None:
+    """Lay what `View._on_glass` returned over a picture (height, width, 3), in place."""
+    rows, columns, colours, opacity = glass
+    pixels[rows, columns] = pixels[rows, columns] * (1 - opacity) + colours
 
 
 def paint(image: AxesImage, pixels: NDArray) -> None:
