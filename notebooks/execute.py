@@ -4,8 +4,9 @@
     python notebooks/execute.py --check [NOTEBOOK ...]
 
 Without names, all lessons. With --check nothing is written: each lesson is executed twice, at the
-same time; both runs must give the same bytes in under 45 s of a processor, and the committed file
-too but for its pictures, which another matplotlib or processor may draw a shade differently.
+same time; both runs must give the same bytes, and the committed file too but for its pictures,
+which another matplotlib or processor may draw a shade differently. A run must take under 45 s: of
+a processor, which a busy machine stretches less than those of the clock; or of the clock, alone.
 """
 
 import argparse
@@ -90,16 +91,23 @@ def timed(path: Path) -> tuple[str, float]:
     return text, sum(after[2:4]) - sum(before[2:4])
 
 
+def clocked(path: Path) -> float:
+    """Give the seconds by the clock of one run that has both cores."""
+    start = time.monotonic()
+    execute(path)
+    return time.monotonic() - start
+
+
 def check(path: Path) -> list[str]:
     """Give what is wrong with a notebook's repetition."""
-    with ProcessPoolExecutor(2) as pool:  # a lesson uses one core
+    with ProcessPoolExecutor(2) as pool:
         runs, seconds = zip(*pool.map(timed, [path, path]), strict=True)
     print(f"{path.name}: {seconds[0]:.1f} s, {seconds[1]:.1f} s")
     wrong = []
     if runs[0] != runs[1]:
         wrong.append(f"two runs differ: {difference(*runs) or 'a picture'}")
-    if min(seconds) > SECONDS:
-        wrong.append(f"it takes more than {SECONDS} s")
+    if min(seconds) > SECONDS and (alone := clocked(path)) > SECONDS:
+        wrong.append(f"it takes {alone:.1f} s: more than {SECONDS} s")
     if where := difference(path.read_text(encoding="utf-8"), runs[0]):
         wrong.append(f"the committed file is not what a run gives: {where}")
     return [f"{path.name}: {w}" for w in wrong]
