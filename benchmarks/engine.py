@@ -179,8 +179,9 @@ def compare(names, rounds):
             for key, measured in runs.items()
         }
         ours, theirs = rows["dlcourse"], min(rows["torch 1"], rows["torch 2"])
+        what = f"{name.split()[0]}: {WORKLOADS[name].__doc__.rstrip('.')}"
         print(
-            f"| {name}: {WORKLOADS[name].__doc__} | {ours[0]:.3g} ({ours[1]:.3g}) "
+            f"| {what} | {ours[0]:.3g} ({ours[1]:.3g}) "
             f"| {theirs[0]:.3g} ({theirs[1]:.3g}) | {ours[0] / theirs[0]:.2f} "
             f"| {ours[2]:.0f} | {theirs[2]:.0f} |",
             flush=True,
@@ -276,7 +277,8 @@ def costs():
     from dlcourse import Tensor, nn, optim, train
     from dlcourse import functional as F
 
-    train.settle()
+    train.keep_freed_memory()
+    train.use_one_blas_thread()  # and no second one of Python: CPU time would count both
     print("| workload | step, CPU ms | its matrix products | above them |")
     print("| --- | --- | --- | --- |")
     for name, make in WORKLOADS.items():

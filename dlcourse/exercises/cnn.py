@@ -141,7 +141,7 @@ def _image_and_kernels(rng):
     return x, kernels, rng.normal(size=o)
 
 
-def _wrong_convolve(x, w, b, *, flip=False, bias=True, channels=slice(None), short=0, last=False):
+def _wrong_convolve(x, w, b, *, flip=False, bias=1, channels=slice(None), short=0, last=False):
     """Convolve with one thing wrong."""
     if flip:
         w = w[:, :, ::-1, ::-1]
@@ -175,7 +175,12 @@ def _wrong_convolve(x, w, b, *, flip=False, bias=True, channels=slice(None), sho
         Mistake(
             "no bias",
             "Each output channel has a bias of its own: add b[o] to every place of it.",
-            lambda x, w, b: _wrong_convolve(x, w, b, bias=False),
+            lambda x, w, b: _wrong_convolve(x, w, b, bias=0),
+        ),
+        Mistake(
+            "the bias once for each channel",
+            "Inside the loop over the channels b[o] is added once for each. Add it to their sum.",
+            lambda x, w, b: _wrong_convolve(x, w, b, bias=len(x)),
         ),
         Mistake(
             "one channel only",
@@ -203,7 +208,7 @@ def _wrong_convolve(x, w, b, *, flip=False, bias=True, channels=slice(None), sho
         Mistake(
             "the mean for the sum",
             "A neuron adds its products up. A mean would divide by their number.",
-            lambda x, w, b: (_wrong_convolve(x, w, b, bias=False) / w[0].size) + b[:, None, None],
+            lambda x, w, b: (_wrong_convolve(x, w, b, bias=0) / w[0].size) + b[:, None, None],
         ),
     ),
 )
