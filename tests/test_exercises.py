@@ -1,6 +1,7 @@
 """Every exercise of every lesson: its stub is open, its solution passes, its mistakes are named."""
 
 import importlib
+import itertools
 import pkgutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from dlcourse.exercises import (
     code,
     exercises_of,
     perceptron,
+    run,
     setting,
     welcome,
 )
@@ -121,6 +123,20 @@ def test_what_is_said_of_a_wrong_answer_repeats(exercise):
     """So a learner's saved notebook stays green under nbval, wrong answers included."""
     for mistake in exercise.mistakes:
         assert len({exercise.judge(mistake.answer).text for _ in range(3)}) == 1
+
+
+@pytest.mark.parametrize(
+    "exercise", [e for e in EXERCISES if isinstance(e, Code)], ids=lambda e: f"{e.lesson}.{e.name}"
+)
+def test_two_answers_are_told_apart_often_enough(exercise):
+    """Alike in 4 of 5 trials, they would be taken for each other once in 50,000 judgements."""
+    trials = [exercise.inputs(rng) for rng in np.random.default_rng(1).spawn(100)]
+    answers = {"right": exercise.function, **{m.name: m.answer for m in exercise.mistakes}}
+    outcomes = {name: [run(answer, t) for t in trials] for name, answer in answers.items()}
+    for one, other in itertools.combinations(outcomes, 2):
+        pairs = zip(outcomes[one], outcomes[other], strict=True)
+        alike = np.mean([a.equals(b, exercise.rtol) for a, b in pairs])
+        assert alike < 0.8, f"{one} and {other}"
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)

@@ -9,8 +9,8 @@ from dlcourse.exercises import Mistake, Question, code
 
 
 def _shards(rng):
-    n, world = int(rng.integers(5, 20)), int(rng.integers(2, 5))
-    return n, int(rng.integers(1, world)), world
+    n, world = int(rng.integers(8, 30)), int(rng.integers(3, 7))
+    return n, int(rng.integers(world)), world
 
 
 @code(

@@ -64,7 +64,7 @@ def count_parameters(c_in, c_out, k, h, w):
 
 
 def _sizes(rng):
-    n, k, s, p, d = rng.integers([20, 2, 2, 1, 2], [40, 6, 4, 3, 4])
+    n, k, s, p, d = rng.integers([20, 2, 2, 1, 2], [40, 6, 6, 5, 6])
     return tuple(int(v) for v in (n, k, s, p, d))
 
 

@@ -331,7 +331,7 @@ def adam(w, m, v, g, t, lr):
 def _moment(rng):
     warmup = int(rng.integers(2, 20))
     total = warmup + int(rng.integers(5, 100))
-    corners = 0, warmup - 1, warmup, total - 1
+    corners = 0, warmup - 1, warmup, warmup, total - 1
     t = rng.choice([*corners, rng.integers(warmup), rng.integers(warmup, total)])
     return int(t), total, warmup, float(rng.uniform(0.01, 1))
 
@@ -412,6 +412,8 @@ def schedule(t, total, warmup, peak):
 def _validation(rng):
     n = int(rng.integers(8, 25))
     losses = 1 / (1 + np.arange(n)) + 0.04 * np.arange(n) + 0.15 * rng.random(n)
+    if rng.random() < 0.5:
+        losses[-1] = 0  # best of all, but too late
     digits = rng.integers(1, 4)  # with one digit there are ties
     return losses.round(digits).tolist(), int(rng.integers(1, 5))
 
