@@ -302,3 +302,27 @@ def test_an_empty_batch_gives_nothing_and_gradients_of_0(kind):
     out.sum().backward()
     assert x.grad.shape == x.shape
     assert all((p.grad == 0).all() and p.grad.shape == p.shape for p in layer.parameters())
+
+
+@pytest.mark.parametrize("used", ["states", "cells", "both", "last cell"])
+def test_states_and_cells_of_an_lstm_may_each_be_used_alone(used):
+    x, (w_ih, w_hh) = leaf(4, 3, 2), (leaf(20, 2, seed=1), leaf(20, 5, seed=2))
+
+    def loss(*inputs):
+        h, c = F.lstm(inputs[0], None, *inputs[1:])
+        parts = {"states": (h,), "cells": (c,), "both": (h, c), "last cell": (c[-1],)}[used]
+        return sum((part * part).sum() for part in parts)
+
+    assert gradcheck(loss, [x, w_ih, w_hh])
+
+
+def test_a_walk_to_an_lstms_states_finds_nothing_of_an_earlier_one_to_its_cells():
+    x, w_ih, w_hh = leaf(4, 3, 2), leaf(20, 2, seed=1), leaf(20, 5, seed=2)
+    h, c = F.lstm(x, None, w_ih, w_hh)
+    of_h, of_both, grads = h.sum(), (h + c).sum(), []
+    for end in (of_h, of_both, of_h):
+        x.grad = None
+        end.backward(retain_graph=True)
+        grads.append(x.grad)
+    assert np.array_equal(grads[0], grads[2])
+    assert not np.allclose(grads[0], grads[1])

@@ -462,7 +462,8 @@ print(*calls, *["second_thread"] * (threads._helper is not None))
 
     if sys.platform == "linux" and list(Path(np.__file__).parents[1].glob("numpy.libs/*openblas*")):
         one_thread = "scipy_openblas_set_num_threads64_"
-        assert calls() == ["mallopt", "mallopt", one_thread, "second_thread"]
+        second = ["second_thread"] * (os.cpu_count() > 1)
+        assert calls() == ["mallopt", "mallopt", one_thread, *second]
     assert calls(DLCOURSE_SETTLE="0") == []
     refused = calls(OPENBLAS_NUM_THREADS="2")
     assert not {"scipy_openblas_set_num_threads64_", "second_thread"} & set(refused)

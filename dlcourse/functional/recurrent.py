@@ -149,8 +149,7 @@ def lstm(
     scaled, product = half * W, np.empty((4, *h0.shape[::-1]), x.dtype)
     gates = _from_inputs(x, parameters[0], parameters[2].data + parameters[3].data, half)
     (T, _, H, B), tanh_c = gates.shape, np.empty_like(gates[:, 0])
-    states = np.empty((T + 1, 2, H, B), x.dtype)
-    h, c = states.swapaxes(0, 1)  # (T+1, H, B) each
+    h, c = np.empty((2, T + 1, H, B), x.dtype)
     h[0], c[0] = h0.data.T, c0.data.T
     for t, now in enumerate(gates):
         now += np.matmul(scaled, h[t], out=product)
@@ -164,13 +163,14 @@ def lstm(
         np.multiply(o, np.tanh(c[t + 1], out=tanh_c[t]), out=h[t + 1])
 
     # dh and dc are the gradients by hₜ and cₜ, of the outputs at t and of all that is later
-    def backward(grad):
-        grad = grad.transpose(1, 0, 3, 2)  # (T, 2, H, B)
+    def backward(g):
+        g, g_c = g.swapaxes(1, 2), handed.pop() if handed else None  # (T, H, B)
         dz, c_of_h = _lstm_slopes(gates, c[:-1], tanh_c)
         back, dh, dc = _blocks(W.reshape(-1, H).T), np.zeros_like(h[0]), np.zeros_like(c[0])
         for t in reversed(range(T)):
-            dh += grad[t, 0]
-            dc += grad[t, 1]
+            dh += g[t]
+            if g_c is not None:
+                dc += g_c[t]
             dc += dh * c_of_h[t]
             dz[t, :3] *= dc
             dz[t, 3] *= dh
@@ -178,8 +178,14 @@ def lstm(
             dh = (back @ dz[t].reshape(4 * H, B)).reshape(H, B)
         return (*_outside_the_loop(dz, None, x, h[:-1], parameters), dh.T, dc.T)
 
-    both = record(states[1:].transpose(1, 0, 3, 2), parents, backward)  # (2, T, B, H)
-    return both[0], both[1]
+    # the cells, where they are used, hand their gradient over to the states, which come after them
+    def backward_of_cells(g):
+        handed[:] = [g.swapaxes(1, 2)]
+        return (np.zeros_like(g),)
+
+    handed: list[np.ndarray] = []
+    output = record(h[1:].swapaxes(1, 2), parents, backward)
+    return output, record(c[1:].swapaxes(1, 2), (output,), backward_of_cells)
 
 
 def _lstm_slopes(

@@ -22,7 +22,7 @@ def settle() -> None:
     """
     if os.environ.get("DLCOURSE_SETTLE") != "0":
         keep_freed_memory()
-        if use_one_blas_thread():
+        if use_one_blas_thread() and (os.cpu_count() or 1) > 1:
             use_second_thread()
 
 
