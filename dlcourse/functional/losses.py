@@ -12,6 +12,7 @@ import numpy as np
 
 from dlcourse.functional.activations import log_softmax_array, sigmoid_array
 from dlcourse.tensor import Tensor, as_tensor, operands, record
+from dlcourse.tensor.arrays import ones
 
 __all__ = [
     "binary_cross_entropy",
@@ -291,8 +292,11 @@ def cross_entropy(
 
     def backward(g):
         g = np.expand_dims(g, -1)
-        slope = np.exp(log_p) * a.sum(axis=-1, keepdims=True) - a
-        gz = np.moveaxis(slope * g, -1, classes)
+        slope = np.exp(log_p)
+        slope *= np.vecdot(a, ones(a.shape[-1], a.dtype))[..., None]
+        slope -= a
+        slope *= g
+        gz = np.moveaxis(slope, -1, classes)
         if len(parents) == 1:
             return (gz,)
         of_target = (label_smoothing - 1) * (1 if weight is None else _like(weight, z))
@@ -345,7 +349,10 @@ def nll_loss(
 
 def _weighted(a: np.ndarray, log_p: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
-        return -np.where(a == 0, 0, a * log_p).sum(axis=-1)  # 0 log 0 = 0
+        loss = np.vecdot(a, log_p)
+        if not np.isfinite(loss).all():
+            loss = np.where(a == 0, 0, a * log_p).sum(axis=-1)  # 0 log 0 = 0
+    return -loss
 
 
 def _class_weights(
