@@ -17,6 +17,7 @@ from pathlib import Path
 
 import glossary
 import lite
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "site"
@@ -68,6 +69,18 @@ def katex(folder: Path) -> None:
                     (folder / name).write_bytes(archive.extractfile(member).read())
 
 
+def give_sizes(path: Path) -> None:
+    """Write each picture's size into a page, so that nothing jumps when the picture comes."""
+
+    def sized(tag: re.Match) -> str:
+        with Image.open(path.parent / tag[1]) as picture:
+            return f'{tag[0]} width="{picture.width}" height="{picture.height}"'
+
+    text = path.read_text(encoding="utf-8")
+    text = re.sub(r'<img [^>]*src="(_images/[^"]+)"', sized, text)
+    path.write_text(text, encoding="utf-8")
+
+
 def build(folder: Path) -> None:
     """Write the book into ``folder``, which is made anew."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -84,6 +97,8 @@ def build(folder: Path) -> None:
         command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going"]
         if subprocess.run([*command, source, folder]).returncode:
             sys.exit("the book has warnings")
+    for path in folder.glob("*.html"):
+        give_sizes(path)
 
 
 if __name__ == "__main__":

@@ -53,11 +53,12 @@ def test_every_page_is_there_and_nothing_else(folder):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_every_picture_is_described(folder, name):
+def test_every_picture_is_described_and_has_a_size(folder, name):
     images = Images()
     images.feed((folder / f"{name}.html").read_text(encoding="utf-8"))
     for image in images.found:
         assert len(image.get("alt", "").split()) >= 4, image
+        assert {"width", "height"} <= set(image), "the page would jump when it comes"
     assert images.found or name not in LESSONS
 
 
@@ -87,6 +88,12 @@ def test_a_page_is_quick_local_and_accessible(folder, serve, browser, axe, name,
     assert all(b <= a + 1 for a, b in pairwise(levels)), levels
     page.wait_for_timeout(300)
     assert page.evaluate("window.jump") < 0.1
+    stretched = page.evaluate(
+        "() => [...document.querySelectorAll('main img')].filter(i => i.complete && Math.abs("
+        "i.clientWidth / i.clientHeight * i.naturalHeight / i.naturalWidth - 1) > 0.02)"
+        ".map(i => i.src)"
+    )
+    assert stretched == []
     page.evaluate(axe)
     found = page.evaluate("axe.run()")["violations"]
     serious = [v for v in found if v["impact"] in ("serious", "critical")]
