@@ -89,9 +89,11 @@ def test_a_page_is_quick_local_and_accessible(folder, serve, browser, axe, name,
     page.wait_for_timeout(300)
     assert page.evaluate("window.jump") < 0.1
     stretched = page.evaluate(
-        "() => [...document.querySelectorAll('main img')].filter(i => i.complete && Math.abs("
-        "i.clientWidth / i.clientHeight * i.naturalHeight / i.naturalWidth - 1) > 0.02)"
-        ".map(i => i.src)"
+        "() => [...document.querySelectorAll('main img')].filter(i => {"
+        "const edges = 2 * parseFloat(getComputedStyle(i).padding);"
+        "const shape = (i.clientWidth - edges) / (i.clientHeight - edges);"
+        "return i.complete && Math.abs(shape * i.naturalHeight / i.naturalWidth - 1) > 0.02;"
+        "}).map(i => i.src)"
     )
     assert stretched == []
     page.evaluate(axe)
