@@ -178,7 +178,7 @@ class View:
         self.fig.stale = False
 
     def _on_glass(self, artists: list[Artist]) -> Glass:
-        """Draw some artists alone, and return which pixels it covers, with what.
+        """Draw some artists alone, and return which pixels they cover, with what.
 
         Returns
         -------

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 __all__ = ["at_once", "in_halves", "product", "products", "use_second_thread"]
 
@@ -24,6 +26,8 @@ _helper: ThreadPoolExecutor | None = None
 def use_second_thread() -> None:
     """Let all large operations of this process use it from now on."""
     global _helper
+    from concurrent.futures import ThreadPoolExecutor  # 7 ms, for those who train
+
     _helper = ThreadPoolExecutor(1, "dlcourse")
 
 
@@ -78,6 +82,6 @@ def products(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return ``a @ b`` and ``c @ d`` of matrices; large ones at the same time."""
     work = a.size * b.shape[1] + c.size * d.shape[1]
-    if _helper is None or work < _LARGE:
+    if _helper is None or work < _LARGE:  # asked here too: small ones are spared two closures
         return a @ b, c @ d
     return at_once(work, lambda: a @ b, lambda: c @ d)
