@@ -95,6 +95,15 @@ def test_layers_inputs_and_activations_can_be_chosen(lab_of_units):
     assert notebook.ask("playground.error is None and playground.step_count > 200")
 
 
+def test_the_last_input_stays_on(lab_of_units):
+    notebook, cell = lab_of_units, lab_of_units.cells.nth(1)
+    for name in ("x1 ↺", "x2 ↺"):
+        cell.get_by_role("checkbox", name=name, exact=True).click()
+    notebook.wait_until("lab.net.names == ['x2']")
+    expect(cell.get_by_role("checkbox", name="x2 ↺", exact=True)).to_be_checked()
+    assert notebook.ask("lab.linear[0].in_features == 1 and playground.error is None")
+
+
 def test_the_program_that_it_shows_gives_the_losses_that_it_shows(lab_of_units):
     notebook = lab_of_units
     notebook.cells.nth(1).get_by_label("start ↺").select_option("He")
