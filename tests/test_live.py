@@ -159,6 +159,30 @@ def test_new_limits_are_drawn():
     assert (before[:, left] != after[:, left]).any()
 
 
+def test_what_is_behind_an_image_shows_where_it_is_not_opaque():
+    class Overlay(View):
+        size = (4, 3)
+
+        def build(self, fig):
+            left, right = fig.subplots(1, 2)
+            for ax in (left, right):
+                ax.imshow(np.eye(4), cmap="gray")
+            self.half = left.imshow(np.zeros((4, 4)), vmin=0, vmax=1, alpha=0.4)
+            self.part = right.imshow(np.zeros((4, 4)), vmin=0, vmax=1)
+
+        def set(self, state):
+            values = np.linspace(0, state, 16).reshape(4, 4)
+            self.half.set_data(values)
+            self.part.set_data(np.where(values > 0.5, np.nan, values))
+
+    view = Overlay()
+    for state in (1.0, 0.8):
+        view.see(state)
+        frame = pixels(view.frame(state))
+    difference = np.abs(frame.astype(int) - full_drawing(view)).max(axis=2)
+    assert (difference > 3).mean() < 0.005  # squares may end a pixel apart
+
+
 def test_every_state_is_recorded_but_only_some_are_drawn():
     class Counting(LineView):
         drawn = 0
