@@ -133,3 +133,10 @@ def test_layers_are_their_functions():
 def test_errors_name_the_mend(action, says):
     with pytest.raises(ValueError, match=says):
         action()
+
+
+def test_a_weight_must_not_make_the_loss_larger():
+    z, y = Tensor(np.zeros((2, 1))), np.ones((2, 1))
+    for weights in ({"weight": np.ones(2)}, {"pos_weight": np.ones(2)}, {"weight": np.ones(3)}):
+        with pytest.raises(ValueError, match="weight of shape"):
+            F.binary_cross_entropy_with_logits(z, y, **weights)

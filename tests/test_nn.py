@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dlcourse import Tensor, init, nn
+from dlcourse import Tensor, init, nn, no_grad
 from dlcourse import functional as F
 from dlcourse.gradcheck import gradcheck
 
@@ -58,10 +58,20 @@ def test_gradients_of_a_whole_model():
             module = model
             for part in path:
                 module = getattr(module, part)
-            setattr(module, last, parameter)
+            vars(module)[last] = parameter  # a tensor that is no Parameter
         return model(x)
 
     assert gradcheck(run, [Tensor(v, requires_grad=True) for v in values])
+
+
+def test_a_parameter_stays_one_and_a_buffer_too():
+    layer = nn.Linear(2, 3)
+    with no_grad(), pytest.raises(ValueError, match="would not be learned"):
+        layer.weight = layer.weight * 0.5
+    assert len(list(layer.parameters())) == 2
+    norm = nn.BatchNorm1d(3)
+    norm.running_mean = 0.9 * norm.running_mean + 0.1
+    assert norm.state_dict()["running_mean"].shape == (3,)
 
 
 def test_state_dict_is_a_copy_and_carries_over():

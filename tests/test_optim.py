@@ -83,6 +83,17 @@ def test_adam_and_adamw(options):
     )
 
 
+def test_a_rate_of_zero_changes_nothing_but_the_moments():
+    p, same = (Tensor(np.array([1.0, -2.0]), requires_grad=True) for _ in range(2))
+    decayed = optim.AdamW([p], lr=0, weight_decay=0.1)
+    plain = optim.AdamW([same], lr=0, weight_decay=0)
+    for optimizer, q in ((decayed, p), (plain, same)):
+        q.grad = np.array([0.001, 0.001])
+        optimizer.step()
+    np.testing.assert_array_equal(p.data, [1, -2])
+    np.testing.assert_array_equal(decayed.state[p]["exp_avg"], plain.state[same]["exp_avg"])
+
+
 def test_adam_works_in_chunks_as_in_one(monkeypatch):
     whole = run(optim.Adam, lr=0.1, weight_decay=0.1)
     chunks = optimizers._chunks
@@ -278,6 +289,14 @@ def test_clipping_by_norm(norm_type, norm):
             optim.clip_grad_norm_(ps, max_norm, kind)
 
 
+@pytest.mark.parametrize("norm_type", [2, "inf", 3])
+def test_a_norm_that_is_nan_makes_every_gradient_nan(norm_type):
+    ps = [Tensor(np.zeros(1), requires_grad=True) for _ in range(2)]
+    ps[0].grad, ps[1].grad = np.array([3.0]), np.array([np.nan])
+    assert np.isnan(optim.clip_grad_norm_(ps, 1, norm_type))
+    assert np.isnan([ps[0].grad, ps[1].grad]).all()
+
+
 def test_clipping_by_value():
     p = Tensor(np.zeros(3, np.float32), requires_grad=True)
     p.grad = np.array([-3, 0.5, 2], np.float32)
@@ -435,6 +454,18 @@ def stepped(kind, n):
         (lambda p: optim.Adam([p]).load_state_dict(nn.Linear(1, 1).state_dict()), "weight, bias"),
         (lambda p: optim.Adam([p]).load_state_dict(optim.SGD([p]).state_dict()), "betas, eps"),
         (lambda p: optim.Adam([p]).load_state_dict(stepped(optim.Adam, 2)), r"\(2,\).*has \(1,\)"),
+        (lambda p: optim.Adam([{"params": p, "amsgrad": True}]), "amsgrad=True: PyTorch has"),
+        (lambda p: lr_scheduler.LinearLR(optim.SGD([p]), -1), "start_factor=-1"),
+        (
+            lambda p: lr_scheduler.OneCycleLR(optim.SGD([p], momentum=0.9), 1, 10, pct_start=30),
+            "pct_start=30",
+        ),
+        (
+            lambda p: lr_scheduler.SequentialLR(
+                optim.SGD([p]), [lr_scheduler.StepLR(optim.SGD([p]), 1)], []
+            ),
+            "another optimiser",
+        ),
     ],
 )
 def test_errors_name_the_mend(action, says):

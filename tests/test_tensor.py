@@ -437,6 +437,59 @@ def test_in_place_update_of_a_leaf():
     np.testing.assert_array_equal(z.data, [2, 2])
 
 
+def write(tensor, value=5.0):
+    with no_grad():
+        tensor[...] = value
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x, y: write(x),
+        lambda x, y: write(x[0]),
+        lambda x, y: write(next(iter(x))),
+        lambda x, y: write(x.detach()),
+        lambda x, y: write(x.reshape(4).T),
+        lambda x, y: write(x.transpose(0, 1)[1]),
+        lambda x, y: write(y[0]),
+    ],
+)
+def test_what_was_changed_in_place_through_another_tensor_is_noticed(change):
+    x = leaf(2, 2)
+    y = x.exp()
+    loss = (y * x).sum()
+    change(x, y)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        loss.backward()
+    x.exp().sum().backward()  # what is computed afterwards is as good as ever
+    np.testing.assert_array_equal(x.grad, np.exp(x.data))
+
+
+def test_a_part_of_a_tensor_without_gradient_that_is_changed_meanwhile_is_noticed():
+    w, table = leaf(2), Tensor(np.zeros((3, 2)))
+    loss = (w * table[0]).sum()
+    table[0] = 5.0
+    with pytest.raises(RuntimeError, match="changed in place"):
+        loss.backward()
+    (w * table[0]).sum().backward()
+    np.testing.assert_array_equal(w.grad, [5, 5])
+
+
+def test_a_tensor_may_be_what_fills_the_mask():
+    x, value = leaf(3), leaf()
+    assert gradcheck(lambda x, v: x.masked_fill([True, False, True], v), (x, value))
+
+
+@pytest.mark.parametrize("reduce", ["sum", "mean", "var", "std", "cumsum"])
+def test_a_million_float32_numbers_are_added_up_as_exactly_as_pytorch_does(reduce):
+    x = np.random.default_rng(0).uniform(5, 6, (1_000_000, 2)).astype(np.float32)
+    expected = getattr(Tensor(x.astype(float)), reduce)(0).data
+    np.testing.assert_allclose(getattr(Tensor(x), reduce)(0).data, expected, rtol=1e-6)
+    w = Tensor(np.zeros(2, np.float32), requires_grad=True)
+    (w * x).sum().backward()
+    np.testing.assert_allclose(w.grad, x.sum(0, dtype=float), rtol=1e-6)
+
+
 def test_comparisons_and_python_protocols():
     x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
     for op in ("__lt__", "__le__", "__eq__", "__ne__", "__ge__", "__gt__"):
@@ -566,6 +619,7 @@ EINSUMS = {
     "...i,...i": [(2, 3), (3,)],
     "b i, i -> b": [(2, 3), (1,)],
     "ik,jk->i": [(2, 3), (4, 3)],
+    "i,->i": [(3,), ()],
     "nhld,nhsd->nhls": [(2, 2, 3, 2), (2, 2, 4, 2)],
 }
 
@@ -633,6 +687,15 @@ def test_retain_grad_keeps_what_was_computed():
         (lambda: einsum("ij,jk", leaf(2, 3), leaf(4, 5)), ValueError, r"\(2, 3\), \(4, 5\)"),
         (lambda: einsum("ij->i", leaf(2)), ValueError, "names 2 axes of an operand of shape"),
         (lambda: einsum("i->i", leaf(2, 3)), ValueError, "one letter for each axis"),
+        (
+            lambda: leaf(2, 3).gather(1, [[-1], [0]]),
+            IndexError,
+            "from -1 to 0: they must be 0 to 2",
+        ),
+        (lambda: leaf(2).masked_fill([True, False], [1.0, 2.0]), ValueError, "a single number"),
+        (lambda: leaf(2, 3, 4).sum(1, 2), ValueError, r"dim=\(1, 2\)"),
+        (lambda: leaf(2, 3).reshape(1.5, 4), TypeError, "integer"),
+        (lambda: copy.deepcopy(leaf(2) * 2), RuntimeError, "detach"),
         (lambda: Tensor([1.0]).retain_grad(), RuntimeError, "requires_grad"),
         (lambda: Tensor([1.0]).register_hook(print), RuntimeError, "requires_grad"),
     ],

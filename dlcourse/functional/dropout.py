@@ -32,7 +32,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, rng: Any = None) 
     Raises
     ------
     ValueError
-        If ``p`` is no probability.
+        If ``p`` is no probability, or ``input`` is not of floating-point numbers.
 
     References
     ----------
@@ -41,6 +41,8 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, rng: Any = None) 
     if not 0 <= p <= 1:
         raise ValueError(f"dropout got p={p}: it must lie between 0 and 1")
     x = as_tensor(input)
+    if x.dtype.kind != "f":
+        raise ValueError(f"dropout got x of {x.dtype}: it needs floats, x.astype(np.float32)")
     if not training or p == 0:
         return x
     mask = dropout_mask(x.data, p, rng)

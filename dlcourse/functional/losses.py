@@ -439,7 +439,15 @@ def _check_range(name: str, what: str, p: np.ndarray) -> None:
 
 
 def _like(weight: Any, x: Tensor) -> np.ndarray:
-    return np.asarray(weight.data if isinstance(weight, Tensor) else weight, x.dtype)
+    """Return a weight as an array of x's kind, in a shape that broadcasts to x's."""
+    w = np.asarray(weight.data if isinstance(weight, Tensor) else weight, x.dtype)
+    try:
+        return np.broadcast_to(w, x.shape)
+    except ValueError:
+        raise ValueError(
+            f"a loss got a weight of shape {w.shape} for scores of shape {x.shape}: compared from "
+            "the last axis backwards, its lengths must be equal or 1"
+        ) from None
 
 
 def _reduce(

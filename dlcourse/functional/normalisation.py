@@ -335,7 +335,10 @@ def _move(running: Tensor | None, batch: np.ndarray, momentum: float) -> None:
 def _check_channels(name: str, x: Tensor, given: tuple[Tensor | None, ...]) -> None:
     channels = {t.shape for t in given if t is not None}
     if x.ndim < 2 or any(shape != x.shape[1:2] for shape in channels):
-        needed = f", with {channels.pop()[0]} channels" if channels else ""
+        needed = "".join(
+            f", with {shape[0]} channels" if len(shape) == 1 else f", and weights (C,), not {shape}"
+            for shape in channels
+        )
         raise ValueError(f"{name} got x of shape {x.shape}: it must have axes (N, C, ...){needed}")
     _check_dtype(name, x, given)
 
@@ -353,6 +356,8 @@ def _check_rows(
     name: str, x: Tensor, shape: int | Sequence[int], given: tuple[Tensor | None, ...]
 ) -> tuple[int, ...]:
     shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    if not shape:
+        raise ValueError(f"{name} got the shape (): it needs the lengths of the last axes")
     if x.ndim < len(shape) or x.shape[x.ndim - len(shape) :] != shape:
         raise ValueError(f"{name}({shape}) got x of shape {x.shape}: its last axes must be {shape}")
     for t in given:

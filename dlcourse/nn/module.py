@@ -68,12 +68,14 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         old = vars(self).get(name)
-        if isinstance(old, Parameter) and not (value is None or isinstance(value, Tensor)):
+        if isinstance(old, Parameter) and not (value is None or isinstance(value, Parameter)):
             raise ValueError(
                 f"{type(self).__name__}.{name} is a Parameter, and a {type(value).__name__} in its "
                 f"place would not be learned: set its values, .{name}.data[:] = …, or make it "
                 "Parameter(…)"
             )
+        if isinstance(old, Buffer) and type(value) is Tensor:
+            value = Buffer(value, persistent=old.persistent)
         super().__setattr__(name, value)
 
     def forward(self, *inputs: Any) -> Any:

@@ -36,6 +36,7 @@ def clip_grad_norm_(
     ValueError
         If ``max_norm`` is negative or ``norm_type`` not above 0.
     """
+    norm_type = float(norm_type)  # "inf" is one, too
     if not (max_norm >= 0 and norm_type > 0):
         raise ValueError(
             f"clip_grad_norm_ got max_norm={max_norm} and norm_type={norm_type}: it needs a length "
@@ -43,13 +44,13 @@ def clip_grad_norm_(
         )
     having = _with_gradient(parameters)
     if norm_type == math.inf:
-        norm = max((float(np.abs(p.grad).max(initial=0)) for p in having), default=0.0)
+        norm = float(np.max([np.abs(p.grad).max(initial=0) for p in having], initial=0))
     elif norm_type == 2:
         norm = math.sqrt(sum(float(np.vdot(p.grad, p.grad)) for p in having))
     else:
         norm = sum(float((np.abs(p.grad) ** norm_type).sum()) for p in having) ** (1 / norm_type)
     scale = max_norm / (norm + 1e-6)
-    if scale < 1:
+    if not scale >= 1:  # also where it is NaN: then so is every gradient, as in PyTorch
         for p in having:
             # a new array: another may hold the old one
             p.grad = np.multiply(p.grad, p.dtype.type(scale), out=np.empty_like(p.grad))

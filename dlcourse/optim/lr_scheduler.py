@@ -105,6 +105,11 @@ class LinearLR(LRScheduler):
         end_factor: float = 1.0,
         total_iters: int = 5,
     ) -> None:
+        if not (0 < start_factor <= 1 and 0 <= end_factor <= 1):
+            raise ValueError(
+                f"LinearLR got start_factor={start_factor} and end_factor={end_factor}: both are "
+                "shares of the rate, at most 1, and the first is above 0"
+            )
         self.start_factor, self.end_factor = start_factor, end_factor
         self.total_iters = _at_least_one("LinearLR", total_iters=total_iters)
         super().__init__(optimizer)
@@ -153,7 +158,8 @@ class OneCycleLR(LRScheduler):
     Raises
     ------
     ValueError
-        If the cycle has no step, or the optimiser has no momentum to cycle.
+        If the cycle has no step, ``pct_start`` is no share, or the optimiser has no momentum to
+        cycle.
     """
 
     def __init__(
@@ -174,6 +180,8 @@ class OneCycleLR(LRScheduler):
             if epochs is None or steps_per_epoch is None:
                 raise ValueError("OneCycleLR needs total_steps, or epochs and steps_per_epoch")
             total_steps = epochs * steps_per_epoch
+        if not 0 <= pct_start <= 1:
+            raise ValueError(f"OneCycleLR got pct_start={pct_start}: it is a share, from 0 to 1")
         self.max_lr = max_lr
         self.total_steps = _at_least_one("OneCycleLR", total_steps=total_steps)
         self.peak = pct_start * total_steps - 1
@@ -235,7 +243,8 @@ class SequentialLR(LRScheduler):
     Raises
     ------
     ValueError
-        If there is not one milestone between each two schedules.
+        If there is not one milestone between each two schedules, or one of these is of another
+        optimiser.
     """
 
     def __init__(
@@ -249,6 +258,8 @@ class SequentialLR(LRScheduler):
                 f"SequentialLR got {len(schedulers)} schedules and {len(milestones)} milestones: "
                 "it needs one milestone between each two"
             )
+        if any(scheduler.optimizer is not optimizer for scheduler in schedulers):
+            raise ValueError("SequentialLR got a schedule of another optimiser than its own")
         self.schedulers, self.milestones = list(schedulers), list(milestones)
         self.optimizer = optimizer
         self._go_to(0)

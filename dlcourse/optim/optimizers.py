@@ -100,6 +100,7 @@ class Optimizer:
                     "others, so that no gradient stays in it: pass the leaves, or make it one, "
                     "Tensor(w.data, requires_grad=True)"
                 )
+        self._check_switches(group)
         for name, value in group.items():
             number = isinstance(value, (int, float, np.number))
             fits = 0 <= value < math.inf if number else name != "lr"
@@ -109,6 +110,14 @@ class Optimizer:
                     "be a number from 0, and finite"
                 )
         return group
+
+    def _check_switches(self, group: Mapping[str, Any]) -> None:
+        for name in ("maximize", "amsgrad"):
+            if group.get(name):
+                raise ValueError(
+                    f"{type(self).__name__} got {name}={group[name]}: PyTorch has this variant, "
+                    "dlcourse does not"
+                )
 
     @property
     def lr(self) -> float:
@@ -180,6 +189,7 @@ class Optimizer:
                     f"the state dict is of another optimiser than {type(self).__name__}: it has no "
                     f"{', '.join(sorted(lacking))}"
                 )
+            self._check_switches(saved)
         for i, remembered in state_dict["state"].items():
             for name, v in remembered.items():
                 shape = everything[int(i)].shape
@@ -194,7 +204,7 @@ class Optimizer:
         self.state = {
             everything[int(i)]: {
                 # rows one after the other: a rule may change a flat view of them
-                k: np.array(v, p.dtype, order="C") if isinstance(v, np.ndarray) else v
+                k: np.array(v, p.dtype, order="C") if np.ndim(v) else np.asarray(v).item()
                 for k, v in s.items()
             }
             for i, s in state_dict["state"].items()
@@ -417,10 +427,10 @@ class Adam(Optimizer):
         root = math.sqrt(1 - beta2 ** state["step"])
         size = group["lr"] * root / (1 - beta1 ** state["step"])
         decay = group["weight_decay"]
-        shrink = 1 - group["lr"] * decay if self._decoupled else 1.0
+        shrink = 1 - group["lr"] * decay
         arrays = (a.reshape(-1) for a in (p.data, p.grad, state["exp_avg"], state["exp_avg_sq"]))
         for x, g, m, v in _chunks(*arrays):
-            if shrink != 1.0:
+            if decay and self._decoupled:
                 x *= shrink
             elif decay:
                 g = g + decay * x

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,14 +32,24 @@ def ones(n: int, dtype: np.dtype) -> np.ndarray:
     return array
 
 
+def add_up(a: np.ndarray, dim: int | tuple[int, ...] | None, keepdims: bool = False) -> Any:
+    """Return ``a.sum(dim)``; of thousands of float32 numbers by way of float64.
+
+    Along any axis but the last numpy adds them one by one: of a million, it would lose two digits.
+    """
+    long = dim is not None and a.dtype == np.float32 and count(a.shape, dim) > 4096
+    total = a.sum(axis=dim, keepdims=keepdims, dtype=np.float64 if long else None)
+    return total.astype(a.dtype) if long else total
+
+
 def sum_to(g: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Add up what broadcasting had repeated, so that ``g`` has ``shape`` again."""
     if g.shape == shape:
         return g
     if g.ndim > len(shape):
-        g = g.sum(axis=tuple(range(g.ndim - len(shape))))
+        g = add_up(g, tuple(range(g.ndim - len(shape))))
     ones = tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1)
-    return g.sum(axis=ones, keepdims=True) if ones else g
+    return add_up(g, ones, keepdims=True) if ones else g
 
 
 def nth_axis(dim: int, ndim: int) -> int:
@@ -51,8 +62,13 @@ def nth_axis(dim: int, ndim: int) -> int:
     return int(dim) % ndim
 
 
-def dims(dim: Dim, axis: Dim, ndim: int) -> int | tuple[int, ...] | None:
+def dims(dim: Dim, axis: Dim, ndim: int, keepdim: bool) -> int | tuple[int, ...] | None:
     """Return ``dim``, or ``axis`` in its place, counted from the front."""
+    if not isinstance(keepdim, (bool, np.bool_)):
+        raise ValueError(
+            f"keepdim={keepdim!r} must be True or False; several axes go into one tuple, "
+            f"dim=({dim}, {keepdim})"
+        )
     dim = axis if dim is None else dim
     if dim is None or (ndim == 0 and dim in (0, -1)):  # a single number, as in PyTorch
         return None
@@ -92,7 +108,7 @@ def flat(args: tuple) -> tuple[int, ...]:
     """Shapes may be given as reshape(2, 3) or reshape((2, 3))."""
     if len(args) == 1 and not isinstance(args[0], (int, np.integer)):
         args = tuple(args[0])
-    return tuple(int(a) for a in args)
+    return tuple(operator.index(a) for a in args)
 
 
 def index_part(part: Any) -> Any:

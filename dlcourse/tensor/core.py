@@ -65,6 +65,7 @@ class Tensor(Arithmetic, Elementwise, Reductions, Shaping, Indexing):
         self._backward = None
         self._hooks = None
         self._age = 0
+        self._written = None
 
     # ---- as a Python and numpy object ----------------------------------------------------
 
@@ -145,6 +146,14 @@ class Tensor(Arithmetic, Elementwise, Reductions, Shaping, Indexing):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:  # what copy.deepcopy and pickle ask for
+        if not self.is_leaf:
+            raise RuntimeError(
+                "a tensor that was computed from others cannot be copied with its history: "
+                "take x.detach()"
+            )
+        return super().__reduce_ex__(protocol)
 
     def __len__(self) -> int:
         if self.ndim == 0:

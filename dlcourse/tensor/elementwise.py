@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlcourse.tensor.arrays import plain
-from dlcourse.tensor.tape import Node, as_tensor, floating, operands, record, unbroadcast
+from dlcourse.tensor.tape import Node, as_tensor, constant, floating, operands, record, unbroadcast
 
 if TYPE_CHECKING:
     from dlcourse.tensor.core import Tensor
@@ -79,16 +79,30 @@ class Elementwise(Node):
     clamp = clip
 
     def masked_fill(self, mask: Any, value: Any) -> Tensor:
-        """Return each element, or ``value`` where ``mask`` (booleans, broadcast) holds."""
+        """Return each element, or the number ``value`` where ``mask`` (booleans, broadcast) holds.
+
+        Several values go in by ``where(mask, values, x)``.
+        """
         mask = np.asarray(plain(mask), bool)
+        number = value if isinstance(value, Node) else constant(value, self)
+        if number.data.ndim:
+            raise ValueError(
+                f"masked_fill() got a value of shape {number.data.shape}: it must be a single "
+                "number; for several use where(mask, values, x)"
+            )
         try:
-            out = np.where(mask, self.dtype.type(value), self.data)
+            out = np.where(mask, number.data.astype(self.dtype), self.data)
         except ValueError:
             raise ValueError(
                 f"masked_fill() of a tensor of shape {self.shape} got a mask of shape "
                 f"{mask.shape}: compared from the last axis backwards, lengths must be equal or 1"
             ) from None
-        return record(out, (self,), lambda g: (unbroadcast(np.where(mask, 0, g), self),))
+
+        def backward(g):
+            taken = unbroadcast(np.where(mask, g, 0).astype(number.dtype), number)
+            return unbroadcast(np.where(mask, 0, g), self), taken
+
+        return record(out, (self, number), backward)
 
     def tril(self, diagonal: int = 0) -> Tensor:
         """Return the last two axes' lower triangle, up to ``diagonal``; 0 above it."""

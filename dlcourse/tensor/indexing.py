@@ -30,7 +30,7 @@ class Indexing(Node):
             out = self.data[index]
         except IndexError as error:
             raise IndexError(f"an index into a tensor of shape {self.shape}: {error}") from None
-        return record(out, (self,), lambda g: (Part(self.data, index, g),))
+        return self._share(record(out, (self,), lambda g: (Part(self.data, index, g),)))
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if is_grad_enabled() and (self.requires_grad or getattr(value, "requires_grad", False)):
@@ -79,6 +79,11 @@ class Indexing(Node):
             raise ValueError(
                 f"gather(dim={dim}) of a tensor of shape {self.shape} got an index of {at.dtype} "
                 f"and shape {at.shape}: it needs integers, and no axis but {dim} longer than here"
+            )
+        if at.size and not (at.min() >= 0 and at.max() < self.shape[dim]):
+            raise IndexError(
+                f"gather(dim={dim}) of a tensor of shape {self.shape} got indices from {at.min()} "
+                f"to {at.max()}: they must be 0 to {self.shape[dim] - 1}"
             )
         places: list[Any] = list(np.ogrid[tuple(map(slice, at.shape))])
         places[dim] = at

@@ -80,6 +80,8 @@ def einsum(equation: str, *operands: Tensor) -> Tensor:
         factors.append(np.ones([size[letter] for letter in alone], g.dtype))
         product = np.einsum(f"{','.join(names)}->{own}", *factors, optimize=True)
         full = np.zeros_like(arrays[i])
+        if not own:  # a number: einsum would give no view
+            return sum_to(np.asarray(product), ())
         diagonal = np.einsum(f"{inputs[i]}->{own}", full)  # a view: of "ii" the diagonal, else all
         diagonal[...] = sum_to(product, diagonal.shape)
         return full

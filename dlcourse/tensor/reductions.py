@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from dlcourse.tensor.arrays import Dim, count, degrees_of_freedom, dims, nth_axis, restore
+from dlcourse.tensor.arrays import Dim, add_up, count, degrees_of_freedom, dims, nth_axis, restore
 from dlcourse.tensor.tape import Node, as_tensor, floating, record
 
 if TYPE_CHECKING:
@@ -33,44 +33,44 @@ class Reductions(Node):
 
     def sum(self, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None) -> Tensor:
         """Return the sum over ``dim`` (all axes if None)."""
-        dim = dims(dim, axis, self.ndim)
+        dim = dims(dim, axis, self.ndim, keepdim)
 
         def backward(g):
             return (np.broadcast_to(restore(g, dim, keepdim), self.shape),)
 
-        return record(self.data.sum(axis=dim, keepdims=keepdim), (self,), backward)
+        return record(add_up(self.data, dim, keepdim), (self,), backward)
 
     def mean(self, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None) -> Tensor:
         """Return the mean over ``dim`` (all axes if None)."""
-        x, dim = floating(self), dims(dim, axis, self.ndim)
+        x, dim = floating(self), dims(dim, axis, self.ndim, keepdim)
         n = count(x.shape, dim)
 
         def backward(g):
             return (np.broadcast_to(restore(g / n, dim, keepdim), x.shape),)
 
-        return record(x.data.mean(axis=dim, keepdims=keepdim), (x,), backward)
+        return record(_mean(x.data, dim, keepdim), (x,), backward)
 
     def var(
         self, dim: Dim = None, *, correction: int = 1, keepdim: bool = False, axis: Dim = None
     ) -> Tensor:
         """Return the variance over ``dim``: squared deviations over (count - ``correction``)."""
-        x, dim = floating(self), dims(dim, axis, self.ndim)
-        centred = x.data - x.data.mean(axis=dim, keepdims=True)
+        x, dim = floating(self), dims(dim, axis, self.ndim, keepdim)
+        centred = x.data - _mean(x.data, dim)
         dof = degrees_of_freedom(x.shape, dim, correction)
 
         def backward(g):
             return (restore(g, dim, keepdim) * centred * (2 / dof),)
 
-        return record((centred * centred).sum(axis=dim, keepdims=keepdim) / dof, (x,), backward)
+        return record(add_up(centred * centred, dim, keepdim) / dof, (x,), backward)
 
     def std(
         self, dim: Dim = None, *, correction: int = 1, keepdim: bool = False, axis: Dim = None
     ) -> Tensor:
         """Return the standard deviation over ``dim``; its slope is taken as 0 where it is 0."""
-        x, dim = floating(self), dims(dim, axis, self.ndim)
-        centred = x.data - x.data.mean(axis=dim, keepdims=True)
+        x, dim = floating(self), dims(dim, axis, self.ndim, keepdim)
+        centred = x.data - _mean(x.data, dim)
         dof = degrees_of_freedom(x.shape, dim, correction)
-        out = np.sqrt((centred * centred).sum(axis=dim, keepdims=keepdim) / dof)
+        out = np.sqrt(add_up(centred * centred, dim, keepdim) / dof)
 
         def backward(g):
             slope = np.divide(g, out * dof, out=np.zeros_like(out), where=out > 0)
@@ -80,7 +80,7 @@ class Reductions(Node):
 
     def logsumexp(self, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None) -> Tensor:
         """Return log(sum(exp(x))) over ``dim``, without overflow."""
-        x, dim = floating(self), dims(dim, axis, self.ndim)
+        x, dim = floating(self), dims(dim, axis, self.ndim, keepdim)
         top = x.data.max(axis=dim, keepdims=True, initial=-np.inf)
         top = np.where(np.isfinite(top), top, np.zeros_like(top))
         with np.errstate(divide="ignore"):
@@ -108,11 +108,11 @@ class Reductions(Node):
         element at ``indices`` gets all of it. Of two tensors, ``where(a > b, a, b)`` holds the
         larger elements.
         """
-        return _extreme(self, dims(dim, axis, self.ndim), keepdim, np.max, np.argmax)
+        return _extreme(self, dims(dim, axis, self.ndim, keepdim), keepdim, np.max, np.argmax)
 
     def min(self, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None) -> Tensor | Extreme:
         """Return the smallest element; along one axis also where it stands (see `max`)."""
-        return _extreme(self, dims(dim, axis, self.ndim), keepdim, np.min, np.argmin)
+        return _extreme(self, dims(dim, axis, self.ndim, keepdim), keepdim, np.min, np.argmin)
 
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """Return where the largest element stands (without ``dim``: in the flattened tensor)."""
@@ -124,11 +124,15 @@ class Reductions(Node):
 
     def all(self, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None) -> Tensor:
         """Return whether all elements over ``dim`` are true (not 0)."""
-        return as_tensor(np.all(self.data, axis=dims(dim, axis, self.ndim), keepdims=keepdim))
+        return as_tensor(
+            np.all(self.data, axis=dims(dim, axis, self.ndim, keepdim), keepdims=keepdim)
+        )
 
     def any(self, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None) -> Tensor:
         """Return whether any element over ``dim`` is true (not 0)."""
-        return as_tensor(np.any(self.data, axis=dims(dim, axis, self.ndim), keepdims=keepdim))
+        return as_tensor(
+            np.any(self.data, axis=dims(dim, axis, self.ndim, keepdim), keepdims=keepdim)
+        )
 
     # ---- along one axis: as many elements as before --------------------------------------
 
@@ -137,9 +141,9 @@ class Reductions(Node):
         dim = nth_axis(dim, self.ndim)
 
         def backward(g):  # each element counts in all sums from its place on
-            return (np.flip(np.flip(g, dim).cumsum(axis=dim), dim),)
+            return (np.flip(_cumsum(np.flip(g, dim), dim), dim),)
 
-        return record(self.data.cumsum(axis=dim), (self,), backward)
+        return record(_cumsum(self.data, dim), (self,), backward)
 
     def sort(self, dim: int = -1, descending: bool = False) -> Extreme:
         """Return the elements in order along ``dim``, and where each of them stood before.
@@ -167,8 +171,18 @@ class Reductions(Node):
         return Extreme(values[first], indices[first])
 
 
+def _mean(a: np.ndarray, dim: Any, keepdims: bool = True) -> Any:
+    return add_up(a, dim, keepdims) / count(a.shape, dim)
+
+
+def _cumsum(a: np.ndarray, dim: int) -> np.ndarray:
+    if a.dtype != np.float32:
+        return a.cumsum(axis=dim)
+    return a.cumsum(axis=dim, dtype=np.float64).astype(np.float32)  # see `add_up`
+
+
 def _place(x: Tensor, dim: int | None, keepdim: bool, arg: Callable) -> Tensor:
-    dim = dims(dim, None, x.ndim)
+    dim = dims(dim, None, x.ndim, keepdim)
     _check_not_empty(x, dim)
     return as_tensor(arg(x.data, axis=dim, keepdims=keepdim))
 

@@ -31,7 +31,7 @@ class Shaping(Node):
                 f"reshape({', '.join(map(str, shape))}) of a tensor of shape {self.shape}: "
                 f"it holds {self.data.size} elements, which do not fill that shape"
             ) from None
-        return record(out, (self,), lambda g: (g.reshape(self.shape),))
+        return self._share(record(out, (self,), lambda g: (g.reshape(self.shape),)))
 
     view = reshape  # a copy where the order in memory needs one, unlike PyTorch's
 
@@ -54,13 +54,15 @@ class Shaping(Node):
                 f"name each of the {self.ndim} axes once"
             )
         back = tuple(np.argsort(dims))
-        return record(self.data.transpose(dims), (self,), lambda g: (g.transpose(back),))
+        return self._share(
+            record(self.data.transpose(dims), (self,), lambda g: (g.transpose(back),))
+        )
 
     def transpose(self, dim0: int, dim1: int) -> Tensor:
         """Return the tensor with two axes exchanged."""
         dim0, dim1 = nth_axis(dim0, self.ndim), nth_axis(dim1, self.ndim)
         out = self.data.swapaxes(dim0, dim1)
-        return record(out, (self,), lambda g: (g.swapaxes(dim0, dim1),))
+        return self._share(record(out, (self,), lambda g: (g.swapaxes(dim0, dim1),)))
 
     @property
     def T(self) -> Tensor:
@@ -90,4 +92,4 @@ class Shaping(Node):
                 f"expand({', '.join(map(str, sizes))}) of a tensor of shape {self.shape}: "
                 "only axes of length 1 and new ones in front can become longer"
             ) from None
-        return record(out, (self,), lambda g: (unbroadcast(g, self),))
+        return self._share(record(out, (self,), lambda g: (unbroadcast(g, self),)))

@@ -109,6 +109,7 @@ class Node:
         "_backward",
         "_hooks",
         "_parents",
+        "_written",
         "data",
         "grad",
         "requires_grad",
@@ -156,8 +157,10 @@ class Node:
                 continue
             if type(g) is Part or node._hooks is not None:
                 g = node._hooked(g)
+            if node._written is not None and node._written[0] > node._age:
+                raise RuntimeError(_changed(node))
             for parent, g_parent in zip(node._parents, node._backward(g), strict=True):
-                if parent._age > node._age:
+                if parent._written is not None and parent._written[0] > node._age:
                     raise RuntimeError(_changed(parent))
                 if g_parent is not None and parent.requires_grad:
                     # a new array, never +=: the same array may have been handed to two parents
@@ -277,11 +280,19 @@ class Node:
 
         Writing to ``.data`` itself is not noticed, as in PyTorch.
         """
-        self._age = next(_counter)
+        if self._written is None:
+            self._written = [0]
+        self._written[0] = next(_counter)
+
+    def _share(self, view: Tensor) -> Tensor:
+        """Note that a tensor has this one's memory, if it has: a change of one is one of both."""
+        if owner(view.data) is owner(self.data):
+            self._written = view._written = self._written or [0]
+        return view
 
     def detach(self) -> Tensor:
         """Return the same values (and memory) without their history."""
-        return Tensor(self.data)
+        return self._share(Tensor(self.data))
 
 
 # ---- what a primitive needs ----------------------------------------------------------
@@ -322,6 +333,7 @@ def record(
     out._backward = None
     out._hooks = None
     out._age = 0
+    out._written = None
     if _grad_enabled.get():
         for parent in parents:
             if parent.requires_grad:
