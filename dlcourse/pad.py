@@ -142,10 +142,10 @@ export default { render({ model, el }) {
   const middle = SIZE / 2, unit = (middle - EDGE) / limit;
   const clip = (v) => Math.round(Math.max(-limit, Math.min(limit, v)) * 1000) / 1000;
   const mark = (k, more) => `<path class="mark" d="${SHAPES[k]}" fill="${colours[k]}" ${more}/>`;
-  el.dataset.lmSuppressShortcuts = "true";  // or JupyterLab would take the arrow keys
+  const keys = `tabindex="0" data-lm-suppress-shortcuts="true"`;  // or JupyterLab takes them
   const key = names.map((name, k) => `<svg viewBox="-9 -9 18 18">${mark(k, "")}</svg>${name}`);
   el.innerHTML = `<div class="dlcourse-pad"><b>${model.get("label")}</b><svg class="plane"
-    role="group" tabindex="0" aria-label="${model.get("label")}" width="${SIZE}" height="${SIZE}">
+    role="group" ${keys} aria-label="${model.get("label")}" width="${SIZE}" height="${SIZE}">
     </svg><div class="key">${key.join("")}</div><small>Drag a point; double-click adds one or
     changes its class.<br>Keys: Tab, arrows; Space: class; Insert; Delete.</small></div>`;
   const svg = el.querySelector(".plane");
@@ -159,13 +159,14 @@ export default { render({ model, el }) {
     svg.innerHTML = `<path class="axes" d="M0,${middle}H${SIZE}M${middle},0V${SIZE}"/>
       <text x="${SIZE - 4}" y="${middle + 16}" text-anchor="end">${limit}</text>
       <text x="4" y="${middle + 16}">${-limit}</text>` + points().map(([x, y, k], i) => mark(k,
-      `transform="translate(${middle + x * unit},${middle - y * unit})" tabindex="0" role="button"
+      `transform="translate(${middle + x * unit},${middle - y * unit})" ${keys} role="button"
       data-i="${i}"`)).join("");
     svg.querySelectorAll(".mark").forEach((node, i) => {
       const [x, y, k] = points()[i];
       node.setAttribute("aria-label", `point ${i + 1}, ${names[k]}, at ${x}, ${y}`);
       if (String(i) === String(focus)) node.focus({ preventScroll: true });
     });
+    if (focus !== undefined && !points().length) svg.focus({ preventScroll: true });
   };
   const place = ({ clientX, clientY }, box = svg.getBoundingClientRect()) =>
     [(clientX - box.x - middle) / unit, (box.y + middle - clientY) / unit];
@@ -251,10 +252,9 @@ class DigitPad(_Pad):
 const SIDE = 28, SCALE = 10, SIZE = 280, HELP = `Draw with the pointer, or with the keys: arrows
   move the pen, Space lowers or lifts it, Delete clears.`;
 export default { render({ model, el }) {
-  el.dataset.lmSuppressShortcuts = "true";  // or JupyterLab would take the arrow keys
   el.innerHTML = `<div class="dlcourse-pad"><b>${model.get("label")}</b><canvas tabindex="0"
-    role="application" width="${SIZE}" height="${SIZE}" aria-label="${HELP}"></canvas><span
-    role="status"></span><button
+    data-lm-suppress-shortcuts="true" role="application" width="${SIZE}" height="${SIZE}"
+    aria-label="${HELP}"></canvas><span role="status"></span><button
     class="jupyter-widgets jupyter-button">Clear</button><small>${HELP}</small></div>`;
   const canvas = el.querySelector("canvas"), ink = canvas.getContext("2d");
   const pen = { x: 13.5, y: 6.5, down: false };
@@ -286,12 +286,14 @@ export default { render({ model, el }) {
   };
   const clear = () => put(new Uint8Array(SIDE * SIDE));
   canvas.onpointerdown = (event) => {
+    if (event.button || !event.isPrimary) return;
     canvas.setPointerCapture(event.pointerId);
     Object.assign(pen, { x: event.offsetX / SCALE, y: event.offsetY / SCALE, down: true });
     stroke(pen.x, pen.y);
   };
-  canvas.onpointermove = (e) => { if (e.buttons) stroke(e.offsetX / SCALE, e.offsetY / SCALE); };
-  canvas.onpointerup = () => { pen.down = false; draw(); };
+  canvas.onpointermove = ({ buttons, isPrimary, offsetX, offsetY }) =>
+    buttons && isPrimary && stroke(offsetX / SCALE, offsetY / SCALE);
+  canvas.onpointerup = canvas.onpointercancel = () => { pen.down = false; draw(); };
   canvas.onkeydown = (event) => {
     const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1],
       " ": [0, 0], Delete: [0, 0] }[event.key];

@@ -57,6 +57,8 @@ _predictions: dict[str, _Prediction] = {}  # of this kernel
 def predict(name: str, question: str, options: Sequence[str] | widgets.ValueWidget) -> None:
     """Ask for a guess before a surprising cell; `reveal` shows it beside the outcome.
 
+    A guess that was committed earlier, perhaps on another day, stands.
+
     Parameters
     ----------
     name : str
@@ -93,11 +95,14 @@ def predict(name: str, question: str, options: Sequence[str] | widgets.ValueWidg
         commit.disabled, commit.button_style = False, "primary"
         status.value = _block(f"You chose {change['new']}.")
 
-    def keep(_: widgets.Button) -> None:
+    def lock() -> None:
         prediction.guess = field.value
         field.disabled = commit.disabled = True
         commit.button_style = ""  # a disabled primary button is hard to read on a dark page
         status.value = _block(f"Your guess, {field.value}, is kept. Now run on and see.")
+
+    def keep(_: widgets.Button) -> None:
+        lock()
         progress.guessed(lesson, short, prediction.guess)
         if prediction.outcome is not None:  # the outcome was there first: Run All
             progress.revealed(lesson, short, prediction.outcome)
@@ -105,6 +110,10 @@ def predict(name: str, question: str, options: Sequence[str] | widgets.ValueWidg
 
     field.observe(choose, "value")
     commit.on_click(keep)
+    known = progress.load().get(lesson, {}).get("predictions", {}).get(short, {}).get("guess")
+    if known in prediction.options or (known is not None and not prediction.options):
+        field.value = known  # a guess once committed stays, in whatever kernel
+        lock()
     row = widgets.HBox([commit, status], layout=widgets.Layout(align_items="center"))
     _show_widget(widgets.VBox([field, row, *names()]), f"Your guess: {form}.")
 

@@ -79,6 +79,21 @@ def test_a_right_guess(shown):
     assert "✓" in shown[-1][0].value
 
 
+def test_a_guess_stands_in_a_new_kernel_and_cannot_be_mended(shown, monkeypatch):
+    study.predict("perceptron.xor", "?", OPTIONS)
+    commit(shown[1][0], "b")
+    monkeypatch.setattr(study, "_predictions", {})
+    study.predict("perceptron.xor", "?", OPTIONS)
+    widget = shown[-1][0]
+    assert only(widget, ipywidgets.ToggleButtons).value == "b"
+    assert only(widget, ipywidgets.ToggleButtons).disabled
+    assert only(widget, ipywidgets.Button).disabled
+    study.reveal("perceptron.xor", "c")
+    assert "b: about" in shown[-1][0].value
+    study.predict("perceptron.xor", "?", OPTIONS[:1])  # the lesson has changed: b is no option
+    assert not only(shown[-1][0], ipywidgets.ToggleButtons).disabled
+
+
 def test_a_number(shown):
     slider = ipywidgets.IntSlider(min=0, max=90, description="degrees")
     study.predict("perceptron.angle", "By how much?", slider)

@@ -1,6 +1,11 @@
-"""Names for sliders, which ipywidgets shows beside them but does not tell a screen reader."""
+"""Names for sliders, which ipywidgets shows beside them but does not tell a screen reader.
+
+The same unseen widget notices when the page was loaded anew: widgets find their kernel again then,
+pictures do not.
+"""
 
 import ipywidgets as widgets
+import traitlets
 
 try:
     from anywidget import AnyWidget
@@ -8,12 +13,17 @@ except ImportError:
     AnyWidget = None
 
 SCRIPT = """
-export default { render({ el }) {
+export default () => { let views = 0; return { render({ model, el }) {
+  // shown once, and all of that is gone: the page was loaded anew, or the notebook opened again
+  if (model.get("shown") && !views) model.set("orphaned", true);
+  model.set("shown", true);
+  model.save_changes();
+  views += 1;
   const text = (slider, part) => slider.querySelector(part)?.textContent.trim();
   const tell = (node, key, value) => {  // only what is new, or the observer would never rest
     if (value && node.getAttribute(key) !== value) node.setAttribute(key, value);
   };
-  const name = () => el.parentElement.querySelectorAll("[role=slider]").forEach((handle) => {
+  const name = () => el.parentElement?.querySelectorAll("[role=slider]").forEach((handle) => {
     const slider = handle.closest(".widget-inline-hbox");
     if (!slider) return;
     tell(handle, "aria-label", text(slider, ".widget-label"));
@@ -27,8 +37,8 @@ export default { render({ el }) {
     name();
   };
   begin();
-  return () => observer.disconnect();
-} };
+  return () => { views -= 1; observer.disconnect(); };
+} }; };
 """
 
 
@@ -47,3 +57,5 @@ if AnyWidget is not None:
 
     class _Names(AnyWidget):
         _esm = SCRIPT
+        shown = traitlets.Bool(False).tag(sync=True)
+        orphaned = traitlets.Bool(False).tag(sync=True)

@@ -194,6 +194,8 @@ class Playground:
             widget.close()
 
     def _ipython_display_(self) -> None:
+        for widget in self._names:
+            widget.shown = widget.orphaned = False
         self._picture.show(self.frame)
         names = ["Play", "Step", "Reset", "rewind"] * self._trains + list(self.controls)
         mime = "application/vnd.jupyter.widget-view+json"
@@ -369,7 +371,10 @@ class Playground:
 
     def _catch_interrupt(self) -> None:
         with contextlib.suppress(ValueError, AttributeError):  # not the main thread; no signals
-            if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            handler = signal.getsignal(signal.SIGINT)
+            # or that of a playground that was closed by a cell, while the cell's own stood there
+            stale = getattr(handler, "__func__", None) is Playground._on_interrupt
+            if handler is signal.SIG_IGN or (stale and handler != self._on_interrupt):
                 signal.signal(signal.SIGINT, self._on_interrupt)
 
     def _release_interrupt(self) -> None:
@@ -400,7 +405,7 @@ class Playground:
         self._caption.value = caption(
             status, self.step_count if self._trains else None, self.frame[1]
         )
-        self._message.value = message(self._printed.getvalue(), self.error)
+        self._show_message()
         self._rewind.disabled = self.playing
         if self.playing:
             self._rewind_step.value = ""
@@ -409,6 +414,10 @@ class Playground:
             self._rewind.max = self._rewind.value = max(0, len(self._film.frames) - 1)
             self._rewind_step.value = f"step {self.step_count:,}"
             self._filling = False
+
+    def _show_message(self) -> None:
+        orphaned = any(widget.orphaned for widget in self._names)
+        self._message.value = message(self._printed.getvalue(), self.error, orphaned)
 
     def _build_panel(self) -> None:
         """Make the buttons and lay them out with the controls."""
@@ -429,7 +438,7 @@ class Playground:
         self._rewind.observe(lambda _: self._filling or self._post(self._do_rewind), names="value")
         self._caption, self._message = widgets.HTML(), widgets.HTML()
         buttons = widgets.HBox([self._play, step, reset, self._rewind, self._rewind_step])
-        buttons.layout.align_items = "center"
+        buttons.layout = widgets.Layout(align_items="center", flex_flow="row wrap")
         dials = widgets.Box([*self.controls.values()])
         dials.layout = widgets.Layout(flex_flow="row wrap", grid_gap="4px 24px")
         self._handlers = []
@@ -438,7 +447,10 @@ class Playground:
             control.observe(handler, names="value")
             self._handlers.append((control, handler))
         label(self.controls, self.reset_on)
-        rows = [self._caption, *[buttons] * self._trains, dials, self._message, *names()]
+        self._names = names()
+        for widget in self._names:
+            widget.observe(lambda _: self._show_message(), names="orphaned")
+        rows = [self._caption, *[buttons] * self._trains, dials, self._message, *self._names]
         self._panel = widgets.VBox(rows)
         self._own = [self._panel, *rows, *buttons.children]
 
@@ -484,8 +496,8 @@ def caption(status: str, step: int | None, sentence: str) -> str:
     return f"<div{role} style='line-height:1.5'>{counter}{html.escape(sentence)}</div>"
 
 
-def message(printed: str, error: BaseException | None) -> str:
-    """Return what the reader's code printed last, and its error, as HTML."""
+def message(printed: str, error: BaseException | None, orphaned: bool = False) -> str:
+    """Return what the reader's code printed last, its error, and a lost picture, as HTML."""
     style = "margin:0; padding:4px 8px; white-space:pre-wrap; line-height:1.4;"
     parts = []
     if printed:
@@ -494,7 +506,12 @@ def message(printed: str, error: BaseException | None) -> str:
         red = "border-left:4px solid #D55E00; background:var(--jp-rendermime-error-background,#fdd)"
         parts.append(
             f"<pre role='alert' style='{style} {red}'>{html.escape(explain(error))}\n\n"
-            "Mend the cell and run it again, or press Reset to begin again.</pre>"
+            "Mend the cell and run it again, or press Reset, where there is one.</pre>"
+        )
+    if orphaned:
+        parts.append(
+            f"<pre role='alert' style='{style}'>This page was loaded anew, and the picture above "
+            "no longer follows: run the cell again.</pre>"
         )
     return "".join(parts)
 

@@ -137,10 +137,13 @@ class Live:
         trace: TracebackType | None,
     ) -> bool:
         if self.history:
-            # an error in the block is the one to tell of, not one of the last drawing's
-            with contextlib.suppress(Exception) if kind else contextlib.nullcontext():
+            # an error or ■ in the block is what to tell of, not one in the last drawing
+            with contextlib.suppress(BaseException) if kind else contextlib.nullcontext():
                 self._picture.update(self.view.frame(self.history[-1], final=True))
         if kind is KeyboardInterrupt:
-            print(f"Stopped after {len(self.history)} steps; history keeps them.")
+            print(
+                f"Stopped after {len(self.history)} steps; history keeps them. What comes next in "
+                "this cell may need all of them: for that, run it again."
+            )
             return True
         return False

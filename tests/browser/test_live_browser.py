@@ -217,6 +217,50 @@ def test_interrupt_while_playing_means_pause(playground):
     assert playground.ask("__import__('signal').getsignal(2).__class__.__name__") != "method"
 
 
+def test_interrupt_means_pause_after_the_cell_was_run_again_while_it_played(playground):
+    playground.button("Play").click()
+    playground.wait_until("len(steps) > 50")
+    playground.run(1)
+    playground.wait_until("not p.playing and p.step_count == 0")
+    playground.button("Play").click()
+    playground.wait_until("p.step_count > 50")
+    playground.interrupt()
+    wait_paused(playground)
+
+
+def test_a_page_that_was_loaded_anew_says_that_its_picture_stands_still(playground):
+    says = playground.says("the picture above no longer follows")
+    playground.button("Step").click()
+    playground.wait_until("p.step_count == 1")
+    playground.run(2)
+    expect(says).to_have_count(0)
+    playground.save()
+    playground.page.reload()
+    playground.wait_for_kernel()
+    expect(says).to_be_visible()
+    playground.button("Step").click()
+    playground.wait_until("p.step_count == 2")
+    expect(says).to_be_visible()
+    playground.run(1)
+    playground.button("Play").wait_for()
+    expect(says).to_have_count(0)
+    playground.button("Step").click()
+    playground.wait_until("p.step_count == 1")
+    expect(says).to_have_count(0)
+
+
+def test_nothing_fails_when_the_outputs_are_cleared(playground):
+    errors = []
+    playground.page.on("pageerror", lambda error: errors.append(error))
+    playground.page.evaluate(
+        "() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')"
+    )
+    expect(playground.button("Play")).to_have_count(0)
+    playground.run(1)
+    playground.button("Play").wait_for()
+    assert errors == []
+
+
 def test_rewind(playground):
     playground.button("Play").click()
     playground.wait_until("len(p._film.frames) > 5")

@@ -119,3 +119,39 @@ def test_draw_a_digit(open_notebook):
     expect(page.get_by_text("pen up, row 28")).to_be_visible()
     page.keyboard.press("Delete")
     notebook.wait_until("pad.value.max() == 0")
+
+
+def test_the_notebooks_own_keys_do_nothing_on_a_pad(points):
+    """In command mode x cuts the cell and a adds one."""
+    cells = points.cells.count()
+    for name in ("point 1, Adelie", "point 2, Gentoo"):
+        points.page.get_by_role("button", name=name).focus()
+        for key in "xa":
+            points.page.keyboard.press(key)
+    points.page.get_by_role("group", name="penguins").focus()
+    points.page.keyboard.press("x")
+    points.page.wait_for_timeout(300)
+    expect(points.cells).to_have_count(cells)
+
+
+def test_after_the_last_point_is_deleted_a_new_one_can_be_inserted(points):
+    points.page.get_by_role("button", name="point 1, Adelie").focus()
+    for key in ("Delete", "Delete", "Insert"):
+        points.page.keyboard.press(key)
+        points.page.wait_for_timeout(100)
+    points.wait_until("len(pad.value) == 1")
+
+
+def test_the_right_button_draws_nothing(open_notebook):
+    notebook = open_notebook(DIGIT)
+    notebook.run(0)
+    canvas, cells = notebook.page.get_by_role("application"), notebook.cells.count()
+    canvas.click(button="right", position={"x": 100, "y": 100})
+    notebook.page.keyboard.press("Escape")  # the menu
+    notebook.page.wait_for_timeout(300)
+    assert notebook.ask("float(pad.value.sum())") == 0
+    canvas.focus()
+    notebook.page.keyboard.press("x")
+    canvas.click(position={"x": 100, "y": 100})
+    notebook.wait_until("pad.value.sum() > 0")
+    expect(notebook.cells).to_have_count(cells)
