@@ -310,6 +310,21 @@ def test_live_draws_the_last_state_and_ends_cleanly_on_interrupt(capsys):
     assert "61 steps" in capsys.readouterr().out
 
 
+def test_a_view_that_is_used_again_begins_anew():
+    view = LineView()
+    for _ in range(2):
+        with Live(view) as live:
+            for loss in (3.0, 2.0, 1.0):
+                live(loss)
+    assert "in 3 steps" in view.curve.sentence()
+
+
+@pytest.mark.parametrize("make", [Live, lambda view: Playground(lambda c: 1, view)])
+def test_a_class_is_no_view(make):
+    with pytest.raises(ValueError, match=r"write LineView\(\)"):
+        make(LineView)
+
+
 def test_live_lets_other_errors_through():
     live = Live(LineView())
 

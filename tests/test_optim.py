@@ -83,6 +83,14 @@ def test_adam_and_adamw(options):
     )
 
 
+@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam])
+def test_a_gradient_of_another_shape_is_refused(kind):
+    p = Tensor(np.ones((2, 3)), requires_grad=True)
+    p.grad = np.ones(3)
+    with pytest.raises(ValueError, match=r"gradient of shape \(3,\).*shape \(2, 3\)"):
+        kind([p]).step()
+
+
 def test_a_rate_of_zero_changes_nothing_but_the_moments():
     p, same = (Tensor(np.array([1.0, -2.0]), requires_grad=True) for _ in range(2))
     decayed = optim.AdamW([p], lr=0, weight_decay=0.1)

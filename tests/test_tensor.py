@@ -475,6 +475,12 @@ def test_a_part_of_a_tensor_without_gradient_that_is_changed_meanwhile_is_notice
     np.testing.assert_array_equal(w.grad, [5, 5])
 
 
+@pytest.mark.parametrize("backward", [lambda g: g, lambda g: (g, g), lambda g: ()])
+def test_a_backward_must_give_a_tuple_of_one_gradient_for_each_input(backward):
+    with pytest.raises(ValueError, match="one gradient"):
+        record(np.ones(2), (leaf(2),), backward).sum().backward()
+
+
 def test_a_tensor_may_be_what_fills_the_mask():
     x, value = leaf(3), leaf()
     assert gradcheck(lambda x, v: x.masked_fill([True, False, True], v), (x, value))

@@ -20,7 +20,7 @@ from IPython import get_ipython
 from IPython.display import display
 
 from dlcourse.live.names import names
-from dlcourse.live.view import Frame, View
+from dlcourse.live.view import Frame, View, check_view
 from dlcourse.live.watch import Picture, Throttle
 
 SLICE = 0.03  # seconds of training between two looks at what else the kernel has to do
@@ -135,6 +135,7 @@ class Playground:
         reset_on: Sequence[str] = (),
         **controls: Any,
     ) -> None:
+        check_view("Playground", view)
         for name, control in controls.items():
             if not hasattr(control, "value"):
                 raise TypeError(

@@ -199,6 +199,13 @@ class View:
         return rows, columns, glass[rows, columns, :3] * opacity, opacity
 
 
+def check_view(who: str, view: Any) -> None:
+    """Raise a ValueError unless it is an instance of a `View`."""
+    if not isinstance(view, View):
+        made = f"write {view.__name__}()" if isinstance(view, type) else "it needs a View"
+        raise ValueError(f"{who} got {view!r} for its view: {made}")
+
+
 def lay(glass: Glass, pixels: NDArray) -> None:
     """Lay what `View._on_glass` returned over a picture (height, width, 3), in place."""
     rows, columns, colours, opacity = glass

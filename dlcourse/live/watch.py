@@ -11,7 +11,7 @@ from typing import Any
 from IPython import get_ipython
 from IPython.display import display
 
-from dlcourse.live.view import Frame, View
+from dlcourse.live.view import Frame, View, check_view
 
 
 class Throttle:
@@ -90,7 +90,7 @@ class Live:
     Parameters
     ----------
     view : View
-        How a state looks.
+        How a state looks. Its figure is built anew.
 
     Attributes
     ----------
@@ -106,7 +106,9 @@ class Live:
     """
 
     def __init__(self, view: View) -> None:
+        check_view("Live", view)
         self.view = view
+        view.fig = None  # it may have seen another training
         self.history: list[Any] = []
         self._throttle = Throttle()
         self._picture = Picture(view.title)

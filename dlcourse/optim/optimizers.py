@@ -140,6 +140,11 @@ class Optimizer:
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is not None:
+                    if p.grad.shape != p.data.shape:
+                        raise ValueError(
+                            f"{type(self).__name__} got a gradient of shape {p.grad.shape} for a "
+                            f"parameter of shape {p.shape}: they must be equal"
+                        )
                     if not p.data.flags.c_contiguous:
                         p.data = p.data.copy()
                     self._update(p, group, self.state.setdefault(p, {}))

@@ -159,7 +159,10 @@ class Node:
                 g = node._hooked(g)
             if node._written is not None and node._written[0] > node._age:
                 raise RuntimeError(_changed(node))
-            for parent, g_parent in zip(node._parents, node._backward(g), strict=True):
+            gradients = node._backward(g)
+            if type(gradients) is not tuple or len(gradients) != len(node._parents):
+                raise ValueError(_NO_TUPLE)
+            for parent, g_parent in zip(node._parents, gradients, strict=True):
                 if parent._written is not None and parent._written[0] > node._age:
                     raise RuntimeError(_changed(parent))
                 if g_parent is not None and parent.requires_grad:
@@ -193,7 +196,7 @@ class Node:
         if g.shape != self.data.shape:
             raise ValueError(
                 f"an operation's backward gave a gradient of shape {g.shape} for an input of "
-                f"shape {self.data.shape}: they must be equal, one for each input, in a tuple"
+                f"shape {self.data.shape}: they must be equal"
             )
         if self.grad is not None:
             self.grad = np.asarray(self.grad + g)
@@ -443,6 +446,11 @@ def _changed(tensor: Node) -> str:
         "an optimiser's step(), load_state_dict(), += or the like) after the loss was computed "
         "from it: call backward() before changing it, or compute the loss again"
     )
+
+
+_NO_TUPLE = (
+    "an operation's backward must give a tuple, with one gradient (or None) for each of its inputs"
+)
 
 
 def _walked(g: np.ndarray) -> tuple:

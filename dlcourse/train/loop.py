@@ -136,9 +136,10 @@ def _steps(model, loss_fn, optimizer, loader, epochs, max_norm, after) -> Iterat
 
 def _parts(batch: Any) -> Sequence:
     if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+        of = f" of {len(batch)}" if isinstance(batch, (tuple, list)) else ""
         raise ValueError(
-            f"train() got a {type(batch).__name__} for a batch: the loader must give tuples of "
-            "inputs and targets, such as DataLoader((x, y))"
+            f"train() got a {type(batch).__name__}{of} for a batch: the loader must give tuples of "
+            "inputs and targets, DataLoader((x, y)); for an autoencoder DataLoader((x, x))"
         )
     return batch
 

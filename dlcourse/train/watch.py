@@ -44,6 +44,7 @@ class EarlyStopping:
 
     def __call__(self, loss: float) -> bool:
         """Note a validation loss; return whether it is time to stop."""
+        loss = float(loss)
         if loss < self.best - self.min_delta:
             self.best, self.failures, self._state = loss, 0, self.model.state_dict()
         else:
