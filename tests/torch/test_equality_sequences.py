@@ -47,7 +47,7 @@ def equal_modules(ours, theirs, inputs, seed, run_ours, run_theirs):
         changed = copy.deepcopy(ours)
         for name, value in zip(state, tensors[n:], strict=True):
             *path, last = name.split(".")
-            setattr(functools.reduce(getattr, path, changed), last, value)
+            vars(functools.reduce(getattr, path, changed))[last] = value  # no Parameter
         return joined(run_ours(changed, *tensors[:n]), cat)
 
     def other(*tensors):
