@@ -701,6 +701,13 @@ def test_retain_grad_keeps_what_was_computed():
         (lambda: leaf(2).masked_fill([True, False], [1.0, 2.0]), ValueError, "a single number"),
         (lambda: leaf(2, 3, 4).sum(1, 2), ValueError, r"dim=\(1, 2\)"),
         (lambda: leaf(2, 3).reshape(1.5, 4), TypeError, "integer"),
+        (lambda: leaf(4).split(2.0), TypeError, "integer"),
+        (lambda: leaf(4).chunk(1.5), TypeError, "integer"),
+        (
+            lambda: leaf(2, 3).clip(np.zeros(2)),
+            ValueError,
+            r"clip\(\) of a tensor of shape \(2, 3\)",
+        ),
         (lambda: copy.deepcopy(leaf(2) * 2), RuntimeError, "detach"),
         (lambda: Tensor([1.0]).retain_grad(), RuntimeError, "requires_grad"),
         (lambda: Tensor([1.0]).register_hook(print), RuntimeError, "requires_grad"),

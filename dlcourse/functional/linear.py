@@ -79,6 +79,10 @@ def _check(x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
 
 def _misfit(x: Tensor, weight: Tensor) -> str:
     """Say what is wrong with an input, and how to mend it."""
+    if weight.ndim != 2:
+        return (
+            f"linear() got a weight of shape {weight.shape}: it needs (out_features, in_features)"
+        )
     n_out, n_in = weight.shape
     name = f"Linear({n_in}, {n_out})"
     if x.shape[-1:] == (n_in,):

@@ -64,6 +64,14 @@ class Elementwise(Node):
         for limit in (min, max):  # integers with limits that are not become floats
             x = x if limit is None else operands(x, limit)[0]
         low, high = (None if v is None else operands(x, v)[1] for v in (min, max))
+        try:
+            np.broadcast_shapes(*(t.shape for t in (x, low, high) if t is not None))
+        except ValueError:
+            given = " and ".join(str(t.shape) for t in (low, high) if t is not None)
+            raise ValueError(
+                f"clip() of a tensor of shape {self.shape} got limits of shape {given}: compared "
+                "from the last axis backwards, lengths must be equal or 1"
+            ) from None
         raised = x.data if low is None else np.maximum(x.data, low.data)
         out = raised if high is None else np.minimum(raised, high.data)
         parents = tuple(t for t in (x, low, high) if t is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -98,10 +99,13 @@ class Indexing(Node):
         ------
         ValueError
             If a length is not a positive number, or the lengths given do not add up.
+        TypeError
+            If it is no whole number.
         """
         dim = nth_axis(dim, self.ndim)
         n, sizes = self.shape[dim], split_size_or_sections
-        if isinstance(sizes, (int, np.integer)):
+        if np.ndim(sizes) == 0:
+            sizes = operator.index(sizes)
             whole = [int(sizes)] * (n // sizes) if sizes > 0 else [-1]
             sizes = [*whole, n - sum(whole)] if sum(whole) < n or not whole else whole
         if sum(sizes) != n or min(sizes, default=0) < 0:
@@ -114,7 +118,7 @@ class Indexing(Node):
 
     def chunk(self, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
         """Return ``chunks`` pieces of one length along ``dim``; the last may be shorter."""
-        if chunks < 1:
+        if operator.index(chunks) < 1:
             raise ValueError(f"chunk({chunks}): it needs a whole number from 1")
         n = self.shape[nth_axis(dim, self.ndim)]
         return self.split(max(1, -(-n // chunks)), dim)
