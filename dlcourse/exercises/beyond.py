@@ -379,14 +379,14 @@ quiz = (
         "c",
     ),
     Question(
-        "Four processes train with DistributedDataParallel, each with batches of 32. To which "
-        "training by one process is a step equal?",
+        "Four processes train with DistributedDataParallel, each with batches of 32. Which step by "
+        "a single process equals one of theirs?",
         {
             "One with batches of 32 and a fourth of the rate": "Averaging keeps the size of the "
             "gradient; it only takes more examples into account.",
             "One with batches of 128": "Yes: the mean of four equal shares' means is the mean "
             "over all 128 examples.",
-            "Four steps with batches of 32": "All four gradients are taken at the same weights, "
+            "Four in a row with batches of 32": "All four gradients are taken at the same weights, "
             "and one step follows.",
         },
         "b",

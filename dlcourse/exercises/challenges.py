@@ -356,9 +356,9 @@ _OTHERS = np.array([(20, 24, 22, 20, 16, 14, 10, 8, 4, 2), (150, 110, 70, 50, 30
     ),
     mistakes=(
         Mistake(
-            "one threshold for both",
-            "The same bar sounds fair, but the qualified people of B score lower, so more of them "
-            "are missed. Lower B's threshold.",
+            "A's rate is the higher one",
+            "More of B's qualified people are missed than of A's. Lower B's threshold, or raise "
+            "A's. (One bar for both does this too: B's qualified people score lower.)",
             [5, 5],
         ),
         Mistake(
@@ -450,10 +450,12 @@ quiz = (
         "Two groups have different base rates. A score is calibrated within each group, and errs "
         "at times. Which can its users have, too?",
         {
-            "Equal true positive and equal false positive rates": "Both at once they cannot: that "
-            "is the theorem.",
-            "The same mean score for the positives of both groups": "Yes: one of the two balances "
-            "can be had if the score tells enough, at a price; then the other one fails.",
+            "The same mean score for the positives of both groups, and the same for the "
+            "negatives": ("Both balances at once they cannot: that is the theorem."),
+            "The same mean score for the positives of both groups, but not for the negatives": (
+                "Yes: one of the two balances can be had if the score tells enough, at a price; "
+                "then the other one fails."
+            ),
             "The same mean score for both groups": "Calibrated scores have each group's base rate "
             "as their mean, and these differ.",
         },
