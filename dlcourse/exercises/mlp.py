@@ -93,8 +93,8 @@ def layer(x, W, b):
         ),
         Mistake(
             "always 1",
-            "Nothing pulls the output down where exactly one input is on: give h1 a negative "
-            "weight.",
+            "Where exactly one input is on, the output is still 0.5 or more: give h1 a more "
+            "negative weight.",
             [1.0, 0.0, 0.0],
         ),
         Mistake(

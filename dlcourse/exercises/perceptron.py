@@ -112,7 +112,10 @@ def and_gate(weights):
 
 def _batch(rng):
     n, d = rng.integers(4, 9), rng.integers(2, 5)
-    return rng.normal(size=(n, d)), rng.normal(size=d + 1)
+    x, w = rng.normal(size=(n, d)), rng.normal(size=d + 1)
+    if rng.random() < 0.3:
+        x[0], w[0] = 0.0, 0.0  # on the line, where > and >= differ
+    return x, w
 
 
 @code(
@@ -173,7 +176,8 @@ def predict(x, w):
 
 def _example(rng):
     d = rng.integers(2, 5)
-    return rng.normal(size=d + 1), np.append(1.0, rng.normal(size=d)), int(rng.integers(2))
+    w = rng.normal(size=d + 1) * (rng.random() < 0.7)  # zero at times, as at the start
+    return w, np.append(1.0, rng.normal(size=d)), int(rng.integers(2))
 
 
 @code(

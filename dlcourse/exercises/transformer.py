@@ -540,8 +540,8 @@ quiz = (
             "The mask": "Yes: a loss too good to be true means that it reads what it is to "
             "predict. When it writes, there is nothing to read yet.",
             "The learning rate": "A wrong rate makes the loss too high, not too low.",
-            "The temperature": "It changes what is drawn, not the loss: it cannot explain a loss of "
-            "0.1.",
+            "The temperature": "It changes what is drawn, not the loss: it cannot explain a loss "
+            "of 0.1.",
         },
         "a",
     ),
