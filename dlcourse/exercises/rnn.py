@@ -586,7 +586,7 @@ quiz = (
             "It keeps the direction of a step and limits its length": "Yes. All gradients are "
             "multiplied by the same number, so the step goes the same way, but not too far.",
             "It cures vanishing gradients, too": "A gradient that is too short is left as it is. "
-            "Against vanishing help gates, as in LSTM and GRU.",
+            "Gates help against vanishing, as in LSTM and GRU.",
             "It limits the weights to the range from −1 to 1": "It touches the gradients, not the "
             "weights.",
         },
