@@ -121,7 +121,7 @@ def test_draw_a_digit(open_notebook):
     notebook.wait_until("pad.value.max() == 0")
 
 
-def test_the_notebooks_own_keys_do_nothing_on_a_pad(points):
+def test_keys_are_the_pads_own_and_not_the_notebooks(points):
     """In command mode x cuts the cell and a adds one."""
     cells = points.cells.count()
     for name in ("point 1, Adelie", "point 2, Gentoo"):
@@ -132,11 +132,8 @@ def test_the_notebooks_own_keys_do_nothing_on_a_pad(points):
     points.page.keyboard.press("x")
     points.page.wait_for_timeout(300)
     expect(points.cells).to_have_count(cells)
-
-
-def test_after_the_last_point_is_deleted_a_new_one_can_be_inserted(points):
     points.page.get_by_role("button", name="point 1, Adelie").focus()
-    for key in ("Delete", "Delete", "Insert"):
+    for key in ("Delete", "Delete", "Insert"):  # after the last point is gone, too
         points.page.keyboard.press(key)
         points.page.wait_for_timeout(100)
     points.wait_until("len(pad.value) == 1")
