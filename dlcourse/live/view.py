@@ -152,9 +152,14 @@ class View:
         kept = [artist for artists in over.values() for artist in artists]
         for artist in moving + kept:
             artist.set_animated(True)
+        shown = [image for image in images if image.get_visible()]
+        for image in shown:  # older matplotlibs draw images even if they are animated
+            image.set_visible(False)
         self._canvas.draw()
         for artist in kept:
             artist.set_animated(False)
+        for image in shown:
+            image.set_visible(True)
         self._background = self._canvas.copy_from_bbox(self.fig.bbox)
         self._images = [(image, self._on_glass(artists)) for image, artists in over.items()]
         self._letters: dict[Text, Glass] = {}  # of texts that are the same as a frame ago
