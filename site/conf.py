@@ -1,5 +1,7 @@
 """How Sphinx builds the book; see book.py."""
 
+import sphinxcontrib.katex as katex
+
 import dlcourse
 
 project = "dlcourse"
@@ -36,6 +38,10 @@ myst_heading_anchors = 3
 
 katex_prerender = True  # no script, and no jump when it has run
 katex_css_path = "katex.min.css"
+# On Linux and macOS it connects once, which fails when its server does not listen yet (on a busy
+# machine 17 of 422 starts did). Its way for Windows tries again.
+katex.KaTeXServer.start_server_process = katex.KaTeXServer.start_network_socket
+katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = 60.0  # seconds
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings tell types and shapes
