@@ -237,6 +237,11 @@ def test_the_addresses_in_messages_are_left_out():
     assert "not <object object>" in wrong(stops)
 
 
+def test_small_numbers_are_not_shown_as_0():
+    assert "e-07" in wrong(lambda x, w: x @ w * 1e-7)
+    assert "e-" not in wrong(lambda x, w: x @ w)
+
+
 def test_interrupting_is_possible():
     def endless(x, w):
         raise KeyboardInterrupt

@@ -180,7 +180,9 @@ def short(value: Any) -> str:
         value = value.item()
     if isinstance(value, float):
         return f"{value:.6g}"
-    with np.printoptions(precision=4, threshold=40, edgeitems=3, suppress=True):
+    numbers = isinstance(value, np.ndarray) and value.dtype.kind == "f"
+    tiny = numbers and np.any((value != 0) & (np.abs(value) < 1e-3))
+    with np.printoptions(precision=4, threshold=40, edgeitems=3, suppress=not tiny):
         text = _text(repr, value)
     return text if len(text) <= 400 else text[:400] + " …"
 
