@@ -58,7 +58,7 @@ def linear(input: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         if bias is None:
             return gx, gw
         if bias.requires_grad:
-            gb = ones(len(g), g.dtype) @ g
+            gb = ones(len(g), g.dtype).dot(g)
         return gx, gw, gb
 
     return record(out, (x, weight) if bias is None else (x, weight, bias), backward)

@@ -421,7 +421,7 @@ def _check_labels(
 
 def _same_shape(name: str, input: Any, target: Any) -> tuple[Tensor, Tensor]:
     x, t = operands(as_tensor(input), target)
-    if x.shape != t.shape:
+    if x.data.shape != t.data.shape:
         mend = "they must be equal"
         if x.data.size == t.data.size:
             mend += f"; reshape the target, y.reshape({', '.join(map(str, x.shape))})"

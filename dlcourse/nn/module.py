@@ -84,7 +84,10 @@ class Module:
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Apply `forward` to the inputs; arrays among them become tensors."""
-        inputs = [Tensor(x) if isinstance(x, np.ndarray) else x for x in inputs]
+        for x in inputs:
+            if isinstance(x, np.ndarray):
+                inputs = tuple(Tensor(x) if isinstance(x, np.ndarray) else x for x in inputs)
+                break
         return self.forward(*inputs, **options)
 
     def children(self) -> Iterator[Module]:

@@ -181,7 +181,8 @@ class Node:
                     f"backward() of a tensor of shape {self.shape} needs the gradient to start "
                     "from; a single number does not: call it on the loss, x.sum() or x.mean()"
                 )
-            return np.ones_like(self.data)
+            # numpy computes with its scalars several times quicker than with arrays without axes
+            return np.ones_like(self.data) if self.data.ndim else self.data.dtype.type(1)
         gradient = np.asarray(plain(gradient), self.data.dtype)
         if gradient.shape != self.shape:
             raise ValueError(
@@ -192,7 +193,8 @@ class Node:
 
     def _receive(self, g: Any, owners: set[int]) -> None:
         """Keep a leaf's gradient, as an array that nothing else holds."""
-        g = np.asarray(self._hooked(g))  # numpy makes scalars of arrays without axes
+        if type(g) is not np.ndarray or self._hooks is not None:
+            g = np.asarray(self._hooked(g))  # numpy makes scalars of arrays without axes
         if g.shape != self.data.shape:
             raise ValueError(
                 f"an operation's backward gave a gradient of shape {g.shape} for an input of "

@@ -1,6 +1,8 @@
 """Large operations in two halves, one of them in a second thread.
 
 numpy lets other Python threads run while it computes. `dlcourse.train.settle` switches this on.
+Of two matrices ``a.dot(b)`` is ``a @ b``; it gets to BLAS half a microsecond sooner, which counts
+when a network is small.
 """
 
 from __future__ import annotations
@@ -71,7 +73,7 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return ``a @ b`` of two matrices; of large ones in halves."""
     work = a.size * b.shape[1]
     if _helper is None or work < _LARGE:
-        return a @ b
+        return a.dot(b)
     out = np.empty((len(a), b.shape[1]), np.result_type(a, b))
     in_halves(work, len(a), lambda rows: np.matmul(a[rows], b, out=out[rows]))
     return out
@@ -83,5 +85,5 @@ def products(
     """Return ``a @ b`` and ``c @ d`` of matrices; large ones at the same time."""
     work = a.size * b.shape[1] + c.size * d.shape[1]
     if _helper is None or work < _LARGE:  # asked here too: small ones are spared two closures
-        return a @ b, c @ d
-    return at_once(work, lambda: a @ b, lambda: c @ d)
+        return a.dot(b), c.dot(d)
+    return at_once(work, lambda: a.dot(b), lambda: c.dot(d))
