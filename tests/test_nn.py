@@ -160,6 +160,10 @@ def test_containers():
     assert len(model) == 3
     assert isinstance(model[-1], nn.Linear)
     assert isinstance(model[:2], nn.Sequential)
+    rest = model[1:]
+    assert list(rest.state_dict()) == ["2.weight", "2.bias"]  # as PyTorch names them
+    rest[0] = nn.Tanh()
+    assert [name for name, _ in rest.named_children()] == ["1", "2"]
     x = np.ones((4, 2), np.float32)
     np.testing.assert_array_equal(model[2](model[:2](x)).data, model(x).data)
     with pytest.raises(ValueError, match=r"nn.Tanh\(\)"):

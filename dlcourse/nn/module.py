@@ -276,15 +276,15 @@ class ModuleList(Module):
 
     def append(self, module: Module) -> ModuleList:
         """Add a module at the end."""
-        return self._set(len(self), module)
+        return self._set(str(len(self)), module)
 
-    def _set(self, place: int, module: Module) -> ModuleList:
+    def _set(self, name: str, module: Module) -> ModuleList:
         if not isinstance(module, Module):
             raise ValueError(
                 f"{type(self).__name__} got {module!r}, which is no Module: activations are "
                 "layers here, such as nn.Tanh()"
             )
-        setattr(self, str(place), module)
+        setattr(self, name, module)
         return self
 
     def __len__(self) -> int:
@@ -298,7 +298,7 @@ class ModuleList(Module):
         return type(self)(picked) if isinstance(picked, list) else picked
 
     def __setitem__(self, index: int, module: Module) -> None:
-        self._set(range(len(self))[index], module)
+        self._set(list(self.named_children())[index][0], module)
 
 
 class Sequential(ModuleList):
@@ -316,8 +316,12 @@ class Sequential(ModuleList):
         super().__init__(modules)
 
     def __getitem__(self, index: int | slice) -> Any:
-        picked = list(self)[index]
-        return Sequential(*picked) if isinstance(picked, list) else picked
+        if not isinstance(index, slice):
+            return super().__getitem__(index)
+        part = Sequential()
+        for name, module in list(self.named_children())[index]:
+            part._set(name, module)  # the names stay, so that weights do, too, as in PyTorch
+        return part
 
     def forward(self, input: Any) -> Tensor:
         """Apply the modules in turn."""
