@@ -84,11 +84,15 @@ def test_adam_and_adamw(options):
 
 
 @pytest.mark.parametrize("kind", [optim.SGD, optim.Adam])
-def test_a_gradient_of_another_shape_is_refused(kind):
+def test_a_gradient_of_another_kind_or_shape_is_refused(kind):
     p = Tensor(np.ones((2, 3)), requires_grad=True)
-    p.grad = np.ones(3)
-    with pytest.raises(ValueError, match=r"gradient of shape \(3,\).*shape \(2, 3\)"):
-        kind([p]).step()
+    for grad, got in (
+        (np.ones(3), r"ndarray of shape \(3,\)"),
+        (Tensor(np.ones((2, 3))), "Tensor"),
+    ):
+        p.grad = grad
+        with pytest.raises(ValueError, match=rf"a {got}.*array of shape \(2, 3\)"):
+            kind([p]).step()
 
 
 def test_a_rate_of_zero_changes_nothing_but_the_moments():

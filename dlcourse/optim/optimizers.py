@@ -140,10 +140,11 @@ class Optimizer:
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is not None:
-                    if p.grad.shape != p.data.shape:
+                    if isinstance(p.grad, Tensor) or p.grad.shape != p.data.shape:
                         raise ValueError(
-                            f"{type(self).__name__} got a gradient of shape {p.grad.shape} for a "
-                            f"parameter of shape {p.shape}: they must be equal"
+                            f"{type(self).__name__} got, as gradient of a parameter, a "
+                            f"{type(p.grad).__name__} of shape {np.shape(p.grad)}: it needs an "
+                            f"array of shape {p.shape}"
                         )
                     if not p.data.flags.c_contiguous:
                         p.data = p.data.copy()
