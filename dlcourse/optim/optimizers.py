@@ -139,12 +139,13 @@ class Optimizer:
         """Change every parameter that has a gradient, by the rule of this optimiser."""
         for group in self.param_groups:
             for p in group["params"]:
-                if p.grad is not None:
-                    if isinstance(p.grad, Tensor) or p.grad.shape != p.data.shape:
+                g = p.grad
+                if g is not None:
+                    if isinstance(g, Tensor) or g.shape != p.data.shape:
                         raise ValueError(
                             f"{type(self).__name__} got, as gradient of a parameter, a "
-                            f"{type(p.grad).__name__} of shape {np.shape(p.grad)}: it needs an "
-                            f"array of shape {p.shape}"
+                            f"{type(g).__name__} of shape {g.shape}: it needs an array of shape "
+                            f"{p.shape}"
                         )
                     if not p.data.flags.c_contiguous:
                         p.data = p.data.copy()
