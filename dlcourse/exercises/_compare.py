@@ -141,7 +141,8 @@ def _dtype_difference(got: np.ndarray, wanted: np.ndarray, is_array: bool) -> st
     kinds = [family.get(array.dtype.kind, array.dtype.kind) for array in (got, wanted)]
     if kinds[0] == kinds[1] and (kinds[0] == "i" or not is_array or got.dtype == wanted.dtype):
         return None
-    mend = {"f": ".astype(float)", "i": ".astype(int)", "b": "a comparison"}[kinds[1]]
+    name = {"f": "float", "i": "int"}.get(kinds[1])
+    mend = "a comparison" if name is None else f".astype({name})" if is_array else f"{name}(…)"
     return f"the result's dtype is {got.dtype}; {wanted.dtype} is needed: {mend} gives it" + (
         ", or 1.0 and 0.0 in place of 1 and 0." if kinds == ["i", "f"] else "."
     )
