@@ -133,7 +133,7 @@ class Optimizer:
         """Forget the gradients of all parameters; or set those that there are to 0."""
         for group in self.param_groups:
             for p in group["params"]:
-                p.zero_grad(set_to_none)
+                p.grad = None if set_to_none or p.grad is None else np.zeros_like(p.grad)
 
     def step(self) -> None:
         """Change every parameter that has a gradient, by the rule of this optimiser."""

@@ -438,8 +438,11 @@ def _operations(root: Node) -> list[Node]:
             if parent._backward is not None and parent not in seen:
                 seen.add(parent)
                 found.append(parent)
-    found.sort(key=operator.attrgetter("_age"))
+    found.sort(key=_age)
     return found
+
+
+_age = operator.attrgetter("_age")
 
 
 def _changed(tensor: Node) -> str:
