@@ -315,17 +315,20 @@ class GPT(nn.Module):
         so what was cached no longer holds.
         """
         tokens, rng = _start(tokens), np.random.default_rng(rng)
-        size, mode = self.config.block_size, self.training
+        size, modes = self.config.block_size, [(m, m.training) for m in self.modules()]
         new, cache = tokens[:, -size:], [[] for _ in self.h]
         self.eval()
-        with no_grad():
-            for _ in range(max_new_tokens):
-                if cache[0] and cache[0][0].shape[2] == size:
-                    new, cache = tokens[:, -size:], [[] for _ in self.h]
-                logits = self(new, cache).data[:, -1]
-                new = sample(logits, temperature, top_k, rng)[:, None]
-                tokens = np.concatenate([tokens, new], axis=1)
-        self.train(mode)
+        try:
+            with no_grad():
+                for _ in range(max_new_tokens):
+                    if cache[0] and cache[0][0].shape[2] == size:
+                        new, cache = tokens[:, -size:], [[] for _ in self.h]
+                    logits = self(new, cache).data[:, -1]
+                    new = sample(logits, temperature, top_k, rng)[:, None]
+                    tokens = np.concatenate([tokens, new], axis=1)
+        finally:
+            for module, mode in modes:
+                module.training = mode
         return tokens
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dlcourse import Tensor, cat, init, nn, no_grad, optim
+from dlcourse import Tensor, cat, init, nn, no_grad, optim, where
 from dlcourse import functional as F
 from dlcourse.gradcheck import gradcheck
 from dlcourse.tensor import record
@@ -277,6 +277,11 @@ def test_a_text_is_in_no_tensor():
         (lambda: cut_short(leaf(3)).sum().backward(), ValueError, r"\(2,\) for an .* \(3,\)"),
         (lambda: leaf(2, 3)[2], IndexError, r"shape \(2, 3\): index 2 is out of bounds"),
         (lambda: leaf(2, 3).masked_fill(np.ones(2, bool), 0), ValueError, "mask of shape"),
+        (lambda: leaf(2).masked_fill([0.3, 1.0], 0), ValueError, "mask of float64: it needs bool"),
+        (lambda: where([0, 2], leaf(2), 0.0), ValueError, "mask of int64: it needs booleans"),
+        (lambda: Tensor(np.arange(2)).masked_fill([True, False], -np.inf), ValueError, "no infin"),
+        (lambda: leaf(2, 3).sum(0, axis=1), ValueError, "dim=0 and axis=1"),
+        (lambda: leaf(3).split([1.5, 1.5]), TypeError, "as an integer"),
         (lambda: list(leaf()), TypeError, "no axes"),
     ],
 )
@@ -291,7 +296,7 @@ def test_a_single_number_has_an_axis_for_reductions_as_in_pytorch():
         result.backward()
         assert result.shape == ()
     assert x.grad == 3
-    assert x.argmax(0).item() == 0
+    assert x.argmax(0).item() == x.argmin(axis=0).item() == 0
     with pytest.raises(ValueError, match="axis 1 of a tensor of 0 axes: it has none"):
         x.sum(1)
 

@@ -124,9 +124,13 @@ def test_char_rnn_carries_its_state(cell):
 
 def test_generating_does_not_train():
     model = GPT(GPTConfig(11, 8, 1, 1, 4, dropout=0.5), rng=0)
+    model.ln_f.eval()
     model.generate(np.zeros((1, 1), int), 3, rng=0)
+    with pytest.raises(ValueError, match="temperature"):
+        model.generate(np.zeros((1, 1), int), 3, temperature=-1)
     assert model.training
     assert model.h[0].attn.dropout.training
+    assert not model.ln_f.training
     assert all(p.grad is None for p in model.parameters())
 
 

@@ -70,8 +70,9 @@ def test_a_parameter_stays_one_and_a_buffer_too():
         layer.weight = layer.weight * 0.5
     assert len(list(layer.parameters())) == 2
     norm = nn.BatchNorm1d(3)
-    norm.running_mean = 0.9 * norm.running_mean + 0.1
-    assert norm.state_dict()["running_mean"].shape == (3,)
+    for mean in (0.9 * norm.running_mean + 0.1, np.zeros(3, np.float32)):
+        norm.running_mean = mean
+        assert norm.state_dict()["running_mean"].shape == (3,)
 
 
 def test_state_dict_is_a_copy_and_carries_over():
@@ -282,6 +283,9 @@ def test_apply_reaches_the_inner_modules_first():
     model, seen = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.ReLU())), []
     assert model.apply(seen.append) is model
     assert [type(m).__name__ for m in seen] == ["Linear", "ReLU", "Sequential", "Sequential"]
+    shared, times = nn.Tanh(), []
+    nn.Sequential(shared, nn.Linear(2, 2), shared).apply(times.append)
+    assert len(times) == 3
     assert seen[-1] is model
     model.apply(lambda m: init.constant_(m.weight, 2) if isinstance(m, nn.Linear) else None)
     assert (model[0].weight == 2).all()

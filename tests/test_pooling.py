@@ -188,3 +188,10 @@ def test_a_single_image_is_a_batch_of_one(layer):
     x = leaf(3, 6, 7)
     np.testing.assert_array_equal(layer(x).data, layer(x[None]).data[0])
     assert gradcheck(layer, x)
+
+
+def test_what_is_pooled_is_no_view_of_the_input():
+    x = Tensor(np.ones((1, 1, 4, 4)))
+    y = F.max_pool2d(x, 1, 2)
+    x += 5
+    assert y.data.max() == 1

@@ -271,6 +271,19 @@ def test_no_grad_nests_decorates_and_survives_errors():
         raise ZeroDivisionError
     assert (x * 2).requires_grad
 
+    @no_grad
+    def without_brackets(factor):
+        return x * factor
+
+    assert not without_brackets(factor=2).requires_grad
+
+
+def test_einsum_of_one_operand_gives_no_view_of_it():
+    x = Tensor(np.ones((2, 2)))
+    transposed = einsum("ij->ji", x)
+    x += 5
+    assert transposed.data.max() == 1
+
 
 def test_no_grad_may_be_entered_again_inside_itself():
     x, off = leaf(2), no_grad()
@@ -285,14 +298,17 @@ def test_no_grad_holds_inside_a_generator_and_not_around_it():
     @no_grad()
     def steps(n):
         """Count."""
+        factor = 2
         for _ in range(n):
-            yield x * 2
+            factor = (yield x * factor) or factor
         return "end"
 
     generator = steps(2)
     assert not next(generator).requires_grad
     assert (x * 2).requires_grad
-    assert not next(generator).requires_grad
+    tripled = generator.send(3)
+    assert not tripled.requires_grad
+    np.testing.assert_array_equal(tripled.data, 3 * x.data)
     with pytest.raises(StopIteration, match="end"):
         next(generator)
     assert steps.__doc__ == "Count."

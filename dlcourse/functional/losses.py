@@ -180,7 +180,7 @@ def binary_cross_entropy_with_logits(
     z, t = _same_shape(name, input, target)
     _check_range(name, "target", t.data)
     scale = 1 if weight is None else _like(weight, z)
-    of_yes = 1 if pos_weight is None else _like(pos_weight, z)
+    of_yes = 1 if pos_weight is None else _like(pos_weight, z, "pos_weight")
     yes = t.data * of_yes
     no = 1 - t.data
     small = np.log1p(np.exp(-np.abs(z.data)))
@@ -438,14 +438,14 @@ def _check_range(name: str, what: str, p: np.ndarray) -> None:
         )
 
 
-def _like(weight: Any, x: Tensor) -> np.ndarray:
+def _like(weight: Any, x: Tensor, name: str = "weight") -> np.ndarray:
     """Return a weight as an array of x's kind, in a shape that broadcasts to x's."""
     w = np.asarray(weight.data if isinstance(weight, Tensor) else weight, x.dtype)
     try:
         return np.broadcast_to(w, x.shape)
     except ValueError:
         raise ValueError(
-            f"a loss got a weight of shape {w.shape} for scores of shape {x.shape}: compared from "
+            f"a loss got a {name} of shape {w.shape} for scores of shape {x.shape}: compared from "
             "the last axis backwards, its lengths must be equal or 1"
         ) from None
 
@@ -462,7 +462,10 @@ def _reduce(
     if reduction == "sum":  # one gradient for all: it broadcasts
         return record(loss.sum(), parents, backward)
     if reduction != "mean":
-        raise ValueError(f"reduction={reduction!r}: it must be 'mean', 'sum' or 'none'")
+        raise ValueError(
+            f"reduction={reduction!r}: it must be 'mean', 'sum' or 'none'; kl_div knows "
+            "'batchmean', too"
+        )
     if loss.size == 0:
         raise ValueError("the mean loss of an empty batch is not defined: leave the batch out")
     count = loss.size if count is None else count

@@ -194,6 +194,7 @@ def _largest(x: np.ndarray, axis: Axis, dim: int) -> tuple[np.ndarray, list[np.n
     """Return the largest along one axis; and, of each but the first, if it beats all before it."""
     first, *others = _taps(axis, dim)
     best, beats = x[first], []
+    best = best if others else best.copy()  # not a view of the input
     for at in others:
         beats.append(x[at] > best)
         best = np.maximum(best, x[at])

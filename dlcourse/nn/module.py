@@ -74,7 +74,7 @@ class Module:
                 f"place would not be learned: set its values, .{name}.data[:] = …, or make it "
                 "Parameter(…)"
             )
-        if isinstance(old, Buffer) and type(value) is Tensor:
+        if isinstance(old, Buffer) and (type(value) is Tensor or isinstance(value, np.ndarray)):
             value = Buffer(value, persistent=old.persistent)
         super().__setattr__(name, value)
 
@@ -153,7 +153,7 @@ class Module:
         ...         init.kaiming_normal_(module.weight, rng=0)
         >>> model = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 1)).apply(he)
         """
-        for child in self.children():
+        for child in dict.fromkeys(self.children()):  # a shared one once
             child.apply(fn)
         fn(self)
         return self

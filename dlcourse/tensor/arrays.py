@@ -14,7 +14,7 @@ Dim = int | Sequence[int] | None
 
 def power(x: np.ndarray, n: np.ndarray) -> np.ndarray:
     """Small whole powers by multiplication: np.power is some 20 times slower."""
-    if n.size == 1 and n.ndim == 0:
+    if n.ndim == 0:
         if n == 1:
             return x
         if n == 2:
@@ -69,6 +69,8 @@ def dims(dim: Dim, axis: Dim, ndim: int, keepdim: bool) -> int | tuple[int, ...]
             f"keepdim={keepdim!r} must be True or False; several axes go into one tuple, "
             f"dim=({dim}, {keepdim})"
         )
+    if dim is not None and axis is not None:
+        raise ValueError(f"got dim={dim} and axis={axis}: they are two words for one thing")
     dim = axis if dim is None else dim
     if dim is None or (ndim == 0 and dim in (0, -1)):  # a single number, as in PyTorch
         return None
@@ -142,6 +144,16 @@ def single_numbers(index: tuple) -> tuple:
             booleans = isinstance(part, np.ndarray) and part.dtype == bool
             first += [slice(None)] * (part.ndim if booleans else 1)
     return tuple(first)
+
+
+def as_mask(name: str, mask: Any) -> np.ndarray:
+    """Return a mask as an array of booleans; other numbers are refused, as in PyTorch."""
+    mask = np.asarray(plain(mask))
+    if mask.dtype != bool:
+        raise ValueError(
+            f"{name}() got a mask of {mask.dtype}: it needs booleans, such as x > 0 or mask != 0"
+        )
+    return mask
 
 
 def plain(x: Any) -> Any:

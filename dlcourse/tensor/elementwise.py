@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlcourse.tensor.arrays import plain
+from dlcourse.tensor.arrays import as_mask
 from dlcourse.tensor.tape import Node, as_tensor, constant, floating, operands, record, unbroadcast
 
 if TYPE_CHECKING:
@@ -91,12 +91,17 @@ class Elementwise(Node):
 
         Several values go in by ``where(mask, values, x)``.
         """
-        mask = np.asarray(plain(mask), bool)
+        mask = as_mask("masked_fill", mask)
         number = value if isinstance(value, Node) else constant(value, self)
         if number.data.ndim:
             raise ValueError(
                 f"masked_fill() got a value of shape {number.data.shape}: it must be a single "
                 "number; for several use where(mask, values, x)"
+            )
+        if self.dtype.kind in "iu" and not np.isfinite(number.data):
+            raise ValueError(
+                f"masked_fill() got {number.data} for a tensor of {self.dtype}: whole numbers have "
+                "no infinity; convert them first, Tensor(x.data.astype(np.float32))"
             )
         try:
             out = np.where(mask, number.data.astype(self.dtype), self.data)

@@ -106,8 +106,9 @@ class Indexing(Node):
         n, sizes = self.shape[dim], split_size_or_sections
         if np.ndim(sizes) == 0:
             sizes = operator.index(sizes)
-            whole = [int(sizes)] * (n // sizes) if sizes > 0 else [-1]
+            whole = [sizes] * (n // sizes) if sizes > 0 else [-1]
             sizes = [*whole, n - sum(whole)] if sum(whole) < n or not whole else whole
+        sizes = [operator.index(size) for size in sizes]
         if sum(sizes) != n or min(sizes, default=0) < 0:
             raise ValueError(
                 f"split({split_size_or_sections}, dim={dim}) of a tensor of shape {self.shape}: "

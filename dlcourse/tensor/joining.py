@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.tensor.arrays import nth_axis, plain, sum_to
+from dlcourse.tensor.arrays import as_mask, nth_axis, sum_to
 from dlcourse.tensor.core import Tensor
 from dlcourse.tensor.tape import as_tensor, operands, record, unbroadcast
 
@@ -68,6 +68,7 @@ def einsum(equation: str, *operands: Tensor) -> Tensor:
             size[letter] = max(n, size.get(letter, n)) if n != 0 else 0
     try:
         out = np.einsum(f"{','.join(inputs)}->{result}", *arrays, optimize=True)
+        out = out.copy() if len(arrays) == 1 else out  # of one operand numpy may give a view
     except ValueError as error:
         shapes = ", ".join(str(t.shape) for t in tensors)
         raise ValueError(f"einsum({equation!r}) of shapes {shapes}: {error}") from None
@@ -94,7 +95,7 @@ def einsum(equation: str, *operands: Tensor) -> Tensor:
 
 def where(condition: Any, input: Any, other: Any) -> Tensor:
     """Take each element from ``input`` where ``condition`` holds, else from ``other``."""
-    mask = np.asarray(plain(condition), bool)
+    mask = as_mask("where", condition)
     a, b = operands(input, other if isinstance(input, Tensor) else as_tensor(other))
 
     def backward(g):  # not g * mask: an infinite gradient on the side not taken stays out

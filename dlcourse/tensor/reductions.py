@@ -114,13 +114,17 @@ class Reductions(Node):
         """Return the smallest element; along one axis also where it stands (see `max`)."""
         return _extreme(self, dims(dim, axis, self.ndim, keepdim), keepdim, np.min, np.argmin)
 
-    def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    def argmax(
+        self, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None
+    ) -> Tensor:
         """Return where the largest element stands (without ``dim``: in the flattened tensor)."""
-        return _place(self, dim, keepdim, np.argmax)
+        return _place(self, dims(dim, axis, self.ndim, keepdim), keepdim, np.argmax)
 
-    def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    def argmin(
+        self, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None
+    ) -> Tensor:
         """Return where the smallest element stands (without ``dim``: in the flattened tensor)."""
-        return _place(self, dim, keepdim, np.argmin)
+        return _place(self, dims(dim, axis, self.ndim, keepdim), keepdim, np.argmin)
 
     def all(self, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None) -> Tensor:
         """Return whether all elements over ``dim`` are true (not 0)."""
@@ -181,8 +185,7 @@ def _cumsum(a: np.ndarray, dim: int) -> np.ndarray:
     return a.cumsum(axis=dim, dtype=np.float64).astype(np.float32)  # see `add_up`
 
 
-def _place(x: Tensor, dim: int | None, keepdim: bool, arg: Callable) -> Tensor:
-    dim = dims(dim, None, x.ndim, keepdim)
+def _place(x: Tensor, dim: Any, keepdim: bool, arg: Callable) -> Tensor:
     _check_not_empty(x, dim)
     return as_tensor(arg(x.data, axis=dim, keepdims=keepdim))
 

@@ -52,6 +52,10 @@ class no_grad(contextlib.ContextDecorator):
     False
     """
 
+    def __new__(cls, func: Callable | None = None) -> Any:
+        """Make a context; or, as ``@no_grad`` without brackets, decorate."""
+        return super().__new__(cls) if func is None else cls()(func)
+
     def __init__(self) -> None:
         self._before: list[bool] = []  # a stack: the same one may be entered again inside itself
 
@@ -69,14 +73,14 @@ class no_grad(contextlib.ContextDecorator):
 
         @functools.wraps(func)
         def steps(*args: Any, **options: Any) -> Iterator[Any]:
-            generator = func(*args, **options)
+            generator, sent = func(*args, **options), None
             while True:
                 with no_grad():  # only while the generator runs, not while its caller does
                     try:
-                        value = next(generator)
+                        value = generator.send(sent)
                     except StopIteration as end:
                         return end.value
-                yield value
+                sent = yield value
 
         return steps
 
