@@ -19,6 +19,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 FOLDER = Path(__file__).parent
 METADATA = {
@@ -39,6 +40,8 @@ def execute(path: Path) -> str:
     with tempfile.TemporaryDirectory() as home:
         os.environ["DLCOURSE_HOME"] = home  # nobody's progress gets in or is changed
         os.environ["IPYTHONDIR"] = home  # nor anybody's start-up files
+        # two kernels that start at the same time may pick the same port, but no file in `home`
+        sockets = Config({"KernelManager": {"transport": "ipc", "ip": f"{home}/kernel"}})
         NotebookClient(
             notebook,
             kernel_name="python3",
@@ -46,6 +49,7 @@ def execute(path: Path) -> str:
             record_timing=False,
             store_widget_state=False,
             coalesce_streams=True,
+            config=sockets if os.name == "posix" else Config(),
             resources={"metadata": {"path": str(path.parent)}},
         ).execute()
     normalise(notebook)
