@@ -73,15 +73,20 @@ for name in {plain}:
 """)
 
 
-def test_importing_is_quick():
-    # Beyond numpy's own import, and in CPU time, which a busy machine does not stretch much.
+def test_importing_is_quick(tmp_path, monkeypatch):
+    # In CPU time, beside numpy's own import: a share of it is what any machine must manage.
     code = """
-import time, numpy
-start = time.process_time()
+from time import process_time
+start = process_time()
+import numpy
+between = process_time()
 import dlcourse
-print(time.process_time() - start)
+print(between - start, process_time() - between)
 """
-    assert min(float(python(code)) for _ in range(5)) < 0.15
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # installed, it is compiled
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path))
+    numpys, ours = zip(*(map(float, python(code).split()) for _ in range(6)), strict=True)
+    assert min(ours) < 0.75 * min(numpys)
 
 
 def test_imports_run_one_way():

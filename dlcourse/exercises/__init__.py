@@ -349,13 +349,16 @@ class Code(Exercise):
 
     def _complaint(self, outcome: Outcome, arguments: tuple) -> str | None:
         """Return what is wrong with one call, or None."""
-        given = "".join(
-            f"\n    {name} = {textwrap.indent(short(value), ' ' * (len(name) + 7)).lstrip()}"
-            for name, value in zip(self.parameters, arguments, strict=True)
-        )
-        called = f"\n  It was called with{given}"
+
+        def called() -> str:  # only when it is needed: numpy takes long to show an array
+            given = (
+                f"\n    {name} = {textwrap.indent(short(value), ' ' * (len(name) + 7)).lstrip()}"
+                for name, value in zip(self.parameters, arguments, strict=True)
+            )
+            return f"\n  It was called with{''.join(given)}"
+
         if outcome.error:
-            return f"your function stopped with {outcome.error}{outcome.where}{called}"
+            return f"your function stopped with {outcome.error}{outcome.where}{called()}"
         if outcome.changed:
             name = self.parameters[outcome.changed[0]]
             return (
@@ -363,10 +366,10 @@ class Code(Exercise):
                 f"  {name} = {name} + … makes a new array; {name} += … writes into the old one."
             )
         if text := difference(outcome.value, self.function(*deepcopy(arguments)), self.rtol):
-            return text + called
+            return text + called()
         if outcome.warned:
             warned = f"the values are right, but numpy warned: {outcome.warned[0]}"
-            return warned + outcome.where + called
+            return warned + outcome.where + called()
         return None
 
 

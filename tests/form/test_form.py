@@ -5,7 +5,6 @@ import importlib
 import json
 import re
 import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -205,13 +204,6 @@ def test_the_lock_is_whole():
         for line in lines
         if line not in packages
     )
-
-
-def test_the_package_is_imported_in_a_moment():
-    # In CPU time, which a busy machine does not stretch much.
-    code = "import time; t = time.process_time(); import dlcourse; print(time.process_time() - t)"
-    runs = [subprocess.check_output([sys.executable, "-c", code]) for _ in range(5)]
-    assert min(map(float, runs)) < 0.3
 
 
 def test_one_install_runs_and_tests_everything():
