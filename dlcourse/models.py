@@ -32,7 +32,7 @@ class MLP(nn.Sequential):
     Raises
     ------
     ValueError
-        If there are fewer than two sizes.
+        If there are fewer than two sizes, or the activation is a layer and not its class.
 
     Examples
     --------
@@ -45,6 +45,11 @@ class MLP(nn.Sequential):
     ) -> None:
         if len(sizes) < 2:
             raise ValueError(f"MLP got sizes={list(sizes)}: it needs inputs and outputs at least")
+        if isinstance(activation, nn.Module):
+            raise ValueError(
+                f"MLP got activation={activation!r}: it needs a class of layers, nn.Tanh without "
+                "brackets, and makes one for each place"
+            )
         rng = np.random.default_rng(rng)
         layers = [nn.Flatten(), nn.Linear(sizes[0], sizes[1], rng=rng)]
         for n_in, n_out in itertools.pairwise(sizes[1:]):
@@ -245,7 +250,7 @@ class GPT(nn.Module):
     Raises
     ------
     ValueError
-        If the heads do not divide the width.
+        If a size is no whole number from 1, or the heads do not divide the width.
 
     References
     ----------
@@ -255,6 +260,10 @@ class GPT(nn.Module):
     """
 
     def __init__(self, config: GPTConfig, *, rng: Any = None) -> None:
+        sizes = {k: v for k, v in vars(config).items() if k not in ("dropout", "bias")}
+        for name, n in sizes.items():
+            if not isinstance(n, (int, np.integer)) or n < 1:
+                raise ValueError(f"GPT got {name}={n!r}: it must be a whole number from 1")
         if config.n_embd % config.n_head:
             raise ValueError(
                 f"GPT got n_embd={config.n_embd} and n_head={config.n_head}: the heads must "
@@ -296,7 +305,13 @@ class GPT(nn.Module):
                 "the text into pieces of at most that length"
             )
         x = self.drop(self.wte(input) + self.wpe(np.arange(before, before + T)))
-        for block, kept in zip(self.h, cache or [None] * len(self.h), strict=True):
+        caches = [None] * len(self.h) if cache is None else cache
+        if len(caches) != len(self.h):
+            raise ValueError(
+                f"GPT got a cache of {len(caches)} lists: it needs one for each of its "
+                f"{len(self.h)} layers, [[] for _ in model.h]"
+            )
+        for block, kept in zip(self.h, caches, strict=True):
             x = block(x, kept)
         return self.lm_head(self.ln_f(x))
 
@@ -355,7 +370,7 @@ def sample(
     Raises
     ------
     ValueError
-        If the temperature is negative or ``top_k`` below 1.
+        If the temperature is negative, ``top_k`` below 1, or a score NaN.
     """
     if not temperature >= 0 or (top_k is not None and top_k < 1):
         raise ValueError(
@@ -363,6 +378,8 @@ def sample(
             "0 or more and a top_k from 1"
         )
     logits = np.asarray(logits, np.float64)
+    if np.isnan(logits).any():
+        raise ValueError("sample() got NaN among the scores: the model's training has diverged")
     if temperature == 0:
         return logits.argmax(axis=-1)
     if top_k is not None and top_k < logits.shape[-1]:

@@ -16,13 +16,13 @@ import contextlib
 import datetime
 import itertools
 import json
-import operator
 import os
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 try:
     from fcntl import LOCK_EX, flock
@@ -88,6 +88,7 @@ def guessed(lesson: str, name: str, guess: str | float) -> None:
     guess : str or float
         The letter of an option, or a number.
     """
+    guess = _plain(guess)
     _note(
         lesson, lambda entry: entry.setdefault("predictions", {}).update({name: {"guess": guess}})
     )
@@ -103,6 +104,7 @@ def revealed(lesson: str, name: str, outcome: str | float) -> None:
     outcome : str or float
         What really happened.
     """
+    outcome = _plain(outcome)
 
     def change(entry: dict) -> None:
         if name in entry.get("predictions", {}):
@@ -121,6 +123,8 @@ def scored(lesson: str, right: int, of: int) -> None:
     right, of : int
         Questions answered right, and asked.
     """
+    if not 0 <= right <= of:
+        raise ValueError(f"scored() got {right} right of {of}: it can be 0 to {of}")
 
     def change(entry: dict) -> None:
         best = entry.get("quiz", {"right": 0, "of": of})
@@ -140,6 +144,16 @@ def load() -> dict[str, dict]:
     """
     with _guard:
         return _sync()
+
+
+def _plain(value: Any) -> str | float:
+    """Return a guess as the file can hold it; numpy's numbers come from a slider over an array."""
+    plain = value.item() if getattr(value, "size", 0) == 1 else value
+    if not isinstance(plain, (str, int, float)):
+        raise ValueError(
+            f"a guess and its outcome are a text or one number each, not a {type(value).__name__}"
+        )
+    return plain
 
 
 def _note(lesson: str, change: Callable[[dict], None]) -> None:
@@ -235,8 +249,7 @@ def _write(path: Path, lessons: dict[str, dict]) -> None:
     try:
         with open(descriptor, "w", encoding="utf-8") as file:
             content = {"schema": SCHEMA, "lessons": lessons}
-            plain = operator.methodcaller("item")  # for numpy's numbers, of a slider over an array
-            json.dump(content, file, indent=1, ensure_ascii=False, default=plain)
+            json.dump(content, file, indent=1, ensure_ascii=False)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -7,9 +7,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from dlcourse import nn
 from dlcourse.models import CausalSelfAttention
-from dlcourse.tensor import Tensor, as_tensor, no_grad
+from dlcourse.tensor import Tensor, no_grad
 
 __all__ = ["LayerSummary", "Summary", "summary"]
 
@@ -44,7 +46,7 @@ class Summary:
     Attributes
     ----------
     layers : list of LayerSummary
-        In the order in which they were called.
+        In the order in which they were done: a layer comes after those inside it.
     parameters, flops : int
         Of all layers together.
     """
@@ -103,14 +105,16 @@ def summary(model: nn.Module, *inputs: Any) -> Summary:
 
     def call(module: nn.Module, *args: Any, **options: Any) -> Any:
         out = plain_call(module, *args, **options)
-        first = out if isinstance(out, Tensor) else out[0]
+        shape = _first_shape(out)
         own = [p for p in vars(module).values() if isinstance(p, nn.Parameter)]
         new = sum(p.data.size for p in own if id(p) not in counted)
         counted.update(id(p) for p in own)
-        n = flops(module, as_tensor(args[0]).shape, first.shape) if args else 0
+        given = (*args, *options.values())
+        inputs = [x.shape for x in given if isinstance(x, (Tensor, np.ndarray))]
+        n = flops(module, inputs, shape) if inputs else 0
         if id(module) in names and (own or n or not any(True for _ in module.children())):
             name, kind = names[id(module)], type(module).__name__
-            layers.append(LayerSummary(name, kind, first.shape, new, n))
+            layers.append(LayerSummary(name, kind, shape, new, n))
         return out
 
     plain_call = nn.Module.__call__
@@ -127,44 +131,60 @@ def summary(model: nn.Module, *inputs: Any) -> Summary:
     )
 
 
+Shapes = list[tuple[int, ...]]
+
+
+def _first_shape(out: Any) -> tuple[int, ...]:
+    """Return the shape of an output, of the first of several, or () where there is none."""
+    if isinstance(out, Tensor):
+        return out.shape
+    parts = out.values() if isinstance(out, dict) else out
+    return next(map(_first_shape, parts), ()) if isinstance(out, (tuple, list, dict)) else ()
+
+
 @functools.singledispatch
-def flops(module: nn.Module, input: tuple[int, ...], output: tuple[int, ...]) -> int:
-    """Return the FLOPs of a layer's own matrix products, from the shapes of input and output."""
+def flops(module: nn.Module, inputs: Shapes, output: tuple[int, ...]) -> int:
+    """Return the FLOPs of a layer's own matrix products, from the shapes of inputs and output."""
     return 0
 
 
 @flops.register
-def _(module: nn.Linear, input: tuple[int, ...], output: tuple[int, ...]) -> int:
+def _(module: nn.Linear, inputs: Shapes, output: tuple[int, ...]) -> int:
     return 2 * math.prod(output) * module.in_features
 
 
 @flops.register(nn.Conv1d)
 @flops.register(nn.Conv2d)
-def _(module: Any, input: tuple[int, ...], output: tuple[int, ...]) -> int:
+def _(module: Any, inputs: Shapes, output: tuple[int, ...]) -> int:
     return 2 * math.prod(output) * math.prod(module.weight.shape[1:])
 
 
 @flops.register
-def _(module: nn.ConvTranspose2d, input: tuple[int, ...], output: tuple[int, ...]) -> int:
-    return 2 * math.prod(input) * math.prod(module.weight.shape[1:])
+def _(module: nn.ConvTranspose2d, inputs: Shapes, output: tuple[int, ...]) -> int:
+    return 2 * math.prod(inputs[0]) * math.prod(module.weight.shape[1:])
 
 
 @flops.register(nn.RNN)
 @flops.register(nn.LSTM)
 @flops.register(nn.GRU)
-def _(module: Any, input: tuple[int, ...], output: tuple[int, ...]) -> int:
+@flops.register(nn.RNNCell)
+@flops.register(nn.LSTMCell)
+@flops.register(nn.GRUCell)
+def _(module: Any, inputs: Shapes, output: tuple[int, ...]) -> int:
     weights = sum(p.data.size for k, p in vars(module).items() if k.startswith("weight_"))
-    return 2 * weights * math.prod(input[:-1])
+    return 2 * weights * math.prod(inputs[0][:-1])
 
 
 @flops.register
-def _(module: CausalSelfAttention, input: tuple[int, ...], output: tuple[int, ...]) -> int:
-    B, T, C = input
+def _(module: CausalSelfAttention, inputs: Shapes, output: tuple[int, ...]) -> int:
+    B, T, C = inputs[0]
     return 2 * 2 * B * T * T * C  # queries times keys, weights times values
 
 
 @flops.register
-def _(module: nn.MultiheadAttention, input: tuple[int, ...], output: tuple[int, ...]) -> int:
-    places, width = math.prod(input[:-1]), input[-1]
-    T = input[1 if module.batch_first and len(input) == 3 else 0]
-    return 2 * places * (3 * width * width + 2 * T * width)  # of self-attention; out_proj counts
+def _(module: nn.MultiheadAttention, inputs: Shapes, output: tuple[int, ...]) -> int:
+    query, key, value = inputs[:3]
+    steps = key[1 if module.batch_first and len(key) == 3 else 0]
+    maps = sum(math.prod(shape) for shape in (query, key, value))
+    # scores and sums of the values; out_proj, a Linear, counts its own
+    return 2 * module.embed_dim * (maps + 2 * steps * math.prod(query[:-1]))

@@ -349,7 +349,7 @@ MHA = nn.MultiheadAttention(4, 2, batch_first=True)
             lambda: F.scaled_dot_product_attention(X, X[:1], X[[0, 1, 1]]),
             r"value \(3, .*equal or 1",
         ),
-        (lambda: F.scaled_dot_product_attention(X, X, X, dropout_p=1.5), "share"),
+        (lambda: F.scaled_dot_product_attention(X, X, X, dropout_p=1.5), "between 0 and 1"),
         (lambda: nn.MultiheadAttention(6, 4), "multiple of num_heads"),
         (  # two sequences of three steps, for two heads each
             lambda: MHA(X, X, X, np.zeros((3, 2), bool)),
@@ -366,3 +366,27 @@ MHA = nn.MultiheadAttention(4, 2, batch_first=True)
 def test_errors_name_the_mend(action, says):
     with pytest.raises(ValueError, match=says):
         action()
+
+
+def test_a_list_of_0_and_1_is_no_mask_of_numbers():
+    x = leaf(1, 3, 4)
+    layer = nn.MultiheadAttention(4, 2, batch_first=True, rng=0).double()
+    for call in (
+        lambda: layer(x, x, x, [[0, 0, 1]]),
+        lambda: F.scaled_dot_product_attention(x, x, x, [[1, 0, 1]] * 3),
+    ):
+        with pytest.raises(ValueError, match="masks are of booleans"):
+            call()
+    with pytest.raises(ValueError, match="is_causal=True"):
+        F.scaled_dot_product_attention(x, x, x, True)
+    assert (layer(x, x, x, [[False, False, True]])[1].data[..., 2] == 0).all()
+    F.scaled_dot_product_attention(x, x, x, [[0.0, -1.0, 0.0]])
+
+
+@pytest.mark.parametrize(
+    "shapes", [[(1, 5, 4), (3, 6, 4)], [(3, 5, 4), (1, 6, 4)], [(3, 5, 4), (3, 6, 3)]]
+)
+def test_batches_and_widths_of_heads_must_fit(shapes):
+    query, key = (np.zeros(shape, np.float32) for shape in shapes)
+    with pytest.raises(ValueError, match=r"MultiheadAttention\(4, 2\) got query.*batches equal"):
+        nn.MultiheadAttention(4, 2, batch_first=True)(query, key, key)

@@ -140,3 +140,16 @@ def test_a_weight_must_not_make_the_loss_larger():
     for weights in ({"weight": np.ones(2)}, {"pos_weight": np.ones(2)}, {"weight": np.ones(3)}):
         with pytest.raises(ValueError, match="weight of shape"):
             F.binary_cross_entropy_with_logits(z, y, **weights)
+
+
+@pytest.mark.parametrize("loss", [F.mse_loss, F.l1_loss, F.huber_loss])
+def test_bytes_would_wrap_around(loss):
+    with pytest.raises(ValueError, match=r"uint8.*astype"):
+        loss(np.array([[0, 200]], np.uint8), np.array([[200, 0]], np.uint8))
+    assert F.mse_loss(np.zeros(2, np.float32), np.array([1, 2])).item() == 2.5
+
+
+def test_probabilities_of_pixels_with_weights_have_a_gradient():
+    scores, target = leaf(3, 4, 2), leaf(3, 4, 2)
+    weight = np.array([0.5, 1.0, 2.0, 3.0])
+    assert gradcheck(lambda z, t: F.cross_entropy(z, t, weight=weight), (scores, target))

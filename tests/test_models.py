@@ -155,7 +155,11 @@ def test_sampling_follows_the_softmax():
     [
         (lambda: sample(np.zeros((1, 3)), -1), "0 or more"),
         (lambda: sample(np.zeros((1, 3)), 1, 0), "top_k"),
+        (lambda: sample(np.full((1, 3), np.nan)), "diverged"),
         (lambda: MLP([3]), "inputs and outputs"),
+        (lambda: MLP([2, 3, 1], nn.Tanh()), "without brackets"),
+        (lambda: GPT(GPTConfig(5, n_layer=0)), "n_layer=0"),
+        (lambda: GPT(TINY)(np.zeros((1, 3), int), cache=[]), "a cache of 0 lists"),
         (lambda: CharRNN(5, cell="lstm"), "'LSTM'"),
         (lambda: GPT(GPTConfig(5, n_embd=6, n_head=4)), "divide"),
         (lambda: GPT(TINY)(np.zeros((1, 9), int)), "block_size is 8"),
@@ -211,6 +215,26 @@ def test_summary_counts_shared_weights_once_and_attention():
     assert found.flops == 4 * per_block + 2 * 128 * 128 * 66
     assert model.training
     assert all(p.grad is None for p in model.parameters())
+
+
+def test_summary_counts_cells_and_attention_to_another_sequence():
+    def zeros(*shape):
+        return np.zeros(shape, np.float32)
+
+    assert summary(nn.LSTMCell(3, 4), zeros(5, 3)).flops == 2 * 5 * 16 * 7
+    attention = nn.MultiheadAttention(4, 2, kdim=3, vdim=5, batch_first=True)
+    found = summary(attention, zeros(2, 6, 4), zeros(2, 7, 3), zeros(2, 7, 5))
+    maps = 2 * 4 * (6 * 4 + 7 * 3 + 7 * 5 + 6 * 4)  # to queries, keys, values, and outwards
+    assert found.flops == 2 * (maps + 2 * 2 * 6 * 7 * 4)
+
+    class ByName(nn.Module):
+        def __init__(self):
+            self.map = nn.Linear(3, 4)
+
+        def forward(self, x):
+            return {"out": self.map(input=x)}
+
+    assert summary(ByName(), zeros(5, 3)).flops == 2 * 5 * 12
 
 
 def test_summary_leaves_modules_as_they_were():

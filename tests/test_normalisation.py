@@ -201,3 +201,16 @@ def test_constant_rows_stay_finite_in_float32():
 def test_errors_name_the_mend(action, says):
     with pytest.raises(ValueError, match=says):
         action()
+
+
+def test_weights_may_be_arrays():
+    x, w = np.random.default_rng(0).normal(size=(4, 6, 2)), np.linspace(1, 2, 6)
+    mean, var = np.zeros(6), np.ones(6)
+    for call in (
+        lambda w, b: F.batch_norm(x, mean, var, w, b, training=True),
+        lambda w, b: F.group_norm(x, 2, w, b),
+        lambda w, b: F.layer_norm(x.swapaxes(1, 2), 6, w, b),
+        lambda w, b: F.rms_norm(x.swapaxes(1, 2), 6, w),
+    ):
+        assert (call(w, w).data == call(Tensor(w), Tensor(w)).data).all()
+    assert np.abs(mean).max() > 0  # they move, in place

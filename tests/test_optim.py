@@ -500,3 +500,41 @@ def test_a_group_added_later_has_the_optimisers_settings_where_it_names_none():
     with pytest.raises(ValueError, match="twice"):
         optimizer.add_param_group({"params": [a]})
     assert len(optimizer.param_groups) == 2
+
+
+@pytest.mark.parametrize("make", [optim.SGD, optim.Adam, optim.RMSprop, optim.Adagrad])
+def test_the_state_of_a_parameter_without_axes_goes_on(make):
+    options = {"momentum": 0.9} if make is optim.SGD else {}
+    ends = []
+    for interrupted in (False, True):
+        w = Tensor(1.0, requires_grad=True)
+        optimizer = make([w], lr=0.1, **options)
+        for step in range(6):
+            if step == 3 and interrupted:
+                state = optimizer.state_dict()
+                optimizer = make([w], lr=0.1, **options)
+                optimizer.load_state_dict(state)
+            optimizer.zero_grad()
+            (w * w).backward()
+            optimizer.step()
+        ends.append(w.item())
+    assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("make", [optim.SGD, optim.Adam])
+def test_a_parameter_that_became_a_numpy_scalar_still_moves(make):
+    w = Tensor(0.5, requires_grad=True)
+    w.data = w.data - 0.1
+    w.grad = np.array(1.0, np.float32)
+    make([w], lr=0.1).step()
+    assert w.item() == pytest.approx(0.3)
+
+
+def test_adam_and_adamw_do_not_take_each_others_state():
+    w = Tensor([1.0], requires_grad=True)
+    for one, other in ((optim.Adam, optim.AdamW), (optim.AdamW, optim.Adam)):
+        with pytest.raises(ValueError, match="weight decay"):
+            one([w]).load_state_dict(other([w]).state_dict())
+        old = one([w]).state_dict()
+        del old["param_groups"][0]["decoupled_weight_decay"]  # as PyTorch before 2.7
+        one([w]).load_state_dict(old)

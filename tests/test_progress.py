@@ -262,3 +262,22 @@ def test_it_imports_the_standard_library_alone():
     modules |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {module.partition(".")[0] for module in modules} <= sys.stdlib_module_names
     assert not {"socket", "urllib", "http"} & modules  # nor does it send anything
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        lambda: progress.guessed("a", "t", (1, 2)),
+        lambda: progress.guessed("a", "t", np.array([1, 2])),
+        lambda: progress.guessed("a", "t", None),
+        lambda: progress.revealed("a", "t", [1]),
+        lambda: progress.scored("a", 5, 4),
+    ],
+)
+def test_what_the_file_could_not_hold_is_refused_and_forgotten(note):
+    progress.solved("a", "one")
+    with pytest.raises(ValueError, match=r"not a|5 right of 4"):
+        note()
+    progress.guessed("a", "number", np.float32(0.5))
+    assert progress.load()["a"]["predictions"] == {"number": {"guess": 0.5}}
+    assert "one" in progress.load()["a"]["exercises"]

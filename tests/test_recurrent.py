@@ -259,6 +259,7 @@ def test_frozen_recurrent_weights_get_no_gradient():
 
 
 X = np.ones((5, 2, 3), np.float32)
+STATE = np.zeros((1, 2, 4), np.float32)
 
 
 @pytest.mark.parametrize(
@@ -266,6 +267,14 @@ X = np.ones((5, 2, 3), np.float32)
     [
         (lambda: nn.LSTM(3, 4)(X[..., :2]), r"LSTM\(3, 4\).*needs \(steps, batch, 3\)"),
         (lambda: nn.GRU(1, 4)(X[0]), r"x\[..., None\]"),
+        (
+            lambda: nn.GRU(5, 4, batch_first=True)(X),
+            r"shape \(5, 2, 3\): it needs \(batch, steps, 5",
+        ),
+        (lambda: nn.GRU(3, 4)(X, np.zeros((1, 2, 4))), r"hx.astype\(np.float32\)"),
+        (lambda: nn.GRU(3, 4)(X, (STATE, STATE)), "one tensor h"),
+        (lambda: nn.LSTM(3, 4)(X, (STATE, None)), "pair"),
+        (lambda: nn.LSTM(3, 4, 2, True, True, True), "dropout=True"),
         (lambda: nn.RNN(3, 4)(X.astype(float)), r"float32.*astype\(np.float32\).*model.double"),
         (lambda: nn.GRU(3, 4)(X, np.zeros((2, 2, 4), np.float32)), r"\(1, batch, 4\)"),
         (lambda: nn.GRU(3, 4)(X, np.zeros((1, 3, 4), np.float32)), r"state of shape \(3, 4\)"),
@@ -278,7 +287,7 @@ X = np.ones((5, 2, 3), np.float32)
         (lambda: nn.LSTMCell(3, 4)(X[0], (X[0],)), "1 initial states: it needs a pair"),
         (lambda: nn.GRU(0, 4), "input_size must be a whole number"),
         (lambda: nn.LSTM(3, 4, 0), "num_layers must be a whole number"),
-        (lambda: nn.LSTM(3, 4, dropout=2.0), "share"),
+        (lambda: nn.LSTM(3, 4, dropout=2.0), "between 0 and 1"),
         (lambda: nn.LSTM(3, 4, 2, 0.5), "bias=0.5: it must be True or False"),
         (lambda: nn.RNN(3, 4, nonlinearity="sin"), "'tanh' or 'relu'"),
         (lambda: F.rnn(X, None, leaf(4, 3), leaf(4, 4), nonlinearity="sin"), "'tanh' or 'relu'"),

@@ -190,6 +190,65 @@ def test_gradients_are_clipped_where_asked():
     assert moved == pytest.approx(1e-3, rel=1e-2)
 
 
+def test_only_what_the_optimiser_moves_is_clipped():
+    model, loss_fn, _, loader = setting()
+    optimizer = optim.SGD(model[2].parameters(), lr=1e-6)
+    lengths = []
+    for step in train(model, loss_fn, optimizer, loader, epochs=10, max_norm=1e-3):
+        total = sum(float((p.grad**2).sum()) for p in model[2].parameters())
+        lengths += [total**0.5] if step.step in (1, 40) else []
+    assert lengths == pytest.approx([1e-3, 1e-3], rel=1e-2)
+
+
+def test_a_root_at_zero_is_named():
+    model = nn.Linear(2, 1, bias=False, rng=0)
+    model.weight.data[:] = 0
+    loader = data.DataLoader((np.ones((4, 2), np.float32), np.ones((4, 1), np.float32)), 4)
+    optimizer = optim.SGD(model.parameters())
+    steps = train(model, lambda out, t: (out * out).sqrt().mean(), optimizer, loader, epochs=2)
+    next(steps)
+    with pytest.raises(FloatingPointError, match="a root or a logarithm at 0"):
+        next(steps)
+
+
+def test_early_stopping_goes_on_from_a_checkpoint(tmp_path):
+    model = nn.Linear(1, 1, rng=0)
+    stopping = EarlyStopping(model, patience=2)
+    stopping(0.5)
+    stopping(0.7)
+    save_checkpoint(tmp_path / "c.npz", Step(1, 1, 0.7, 0.1), stopping=stopping)
+    other = EarlyStopping(nn.Linear(1, 1, rng=1), patience=2)
+    load_checkpoint(tmp_path / "c.npz", stopping=other)
+    assert other(0.6)
+    other.restore()
+    assert other.model.weight.data == model.weight.data
+    with pytest.raises(ValueError, match="patience=0"):
+        EarlyStopping(model, patience=0)
+
+
+def test_a_look_at_the_training_loader_leaves_it_where_it_is(tmp_path):
+    def losses(looks):
+        model, loss_fn, optimizer, loader = setting()
+        for step in train(model, loss_fn, optimizer, loader, epochs=3):
+            if looks and step.step == 2:
+                seen.append(evaluate(model, loss_fn, loader))
+                save_checkpoint(tmp_path / "c.npz", step, **parts(model, optimizer, loader))
+            yield step.loss
+
+    def parts(*all_three):
+        return dict(zip(("model", "optimizer", "loader"), all_three, strict=True))
+
+    seen = []
+    plain = list(losses(looks=False))
+    assert list(losses(looks=True)) == plain
+    model, loss_fn, optimizer, loader = setting(seed=5)
+    step = load_checkpoint(tmp_path / "c.npz", **parts(model, optimizer, loader))
+    seen.append(evaluate(model, loss_fn, loader))  # of all, not of what was left
+    assert seen[0] == seen[1]
+    rest = train(model, loss_fn, optimizer, loader, epochs=3, after=step)
+    assert [step.loss for step in rest] == plain[2:]
+
+
 def test_early_stopping_keeps_the_best():
     model = nn.Linear(1, 1, rng=0)
     stopping = EarlyStopping(model, patience=2, min_delta=0.1)
@@ -292,6 +351,17 @@ def test_a_checkpoint_of_which_one_part_does_not_fit_changes_nothing(tmp_path):
     bare = nn.Sequential(*(m for m in fresh["model"] if not isinstance(m, nn.Dropout)))
     with pytest.raises(ValueError, match="1 random generators; this one has 0"):
         load_checkpoint(path, model=bare)
+
+
+def test_a_failed_load_leaves_a_finished_loader_as_it_was(tmp_path):
+    model, loss_fn, optimizer, loader = setting()
+    *_, step = train(model, loss_fn, optimizer, loader, epochs=1)
+    save_checkpoint(tmp_path / "c.npz", step, loader=loader, optimizer=optimizer)
+    with pytest.raises(ValueError, match="another optimiser"):
+        load_checkpoint(
+            tmp_path / "c.npz", loader=loader, optimizer=optim.RMSprop(model.parameters())
+        )
+    assert len(list(loader)) == len(loader)
 
 
 def test_a_checkpoint_takes_numpys_numbers(tmp_path):

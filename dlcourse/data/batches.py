@@ -1,7 +1,8 @@
 """Batches: what a training loop iterates over."""
 
+import copy
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -91,6 +92,12 @@ class DataLoader:
             rows, self._left = np.split(order[start:], [self.batch_size])
             # Copies, also where a view would do: a batch changed in place leaves the data alone.
             yield tuple(a.take(rows, axis=0) for a in self.arrays)
+
+    def in_order(self) -> Self:
+        """Return a loader of the same examples in their order; this one stays where it is."""
+        other = copy.copy(self)
+        other.shuffle, other._resumed = False, False
+        return other
 
     def state_dict(self) -> dict[str, Any]:
         """Return the generator's state, and which rows of the epoch under way are left."""

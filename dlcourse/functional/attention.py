@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.functional.dropout import dropout_mask
+from dlcourse.functional.dropout import check_share, dropout_mask
 from dlcourse.tensor import Tensor, as_tensor, record, unbroadcast
 from dlcourse.tensor.arrays import ones
 
@@ -67,9 +67,8 @@ def scaled_dot_product_attention(
     """
     q, k, v, mask = _prepare(query, key, value, attn_mask)
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    check_share("attention", "dropout_p", dropout_p)
     P, sums = _exponentials(q, k, mask, is_causal, scale)  # (…, S, L), (…, 1, L)
-    if not 0 <= dropout_p <= 1:
-        raise ValueError(f"attention got dropout_p={dropout_p}: it is a share, from 0 to 1")
     kept = dropout_mask(P, dropout_p, rng) if dropout_p else None
     P_kept = P * kept if dropout_p else P
     # P stays undivided by its sums: dividing the output, which has fewer elements, is the same
@@ -181,10 +180,23 @@ def _product(a: np.ndarray, b: np.ndarray, like: np.ndarray) -> np.ndarray:
     return np.matmul(a, b, out=np.empty_like(like)) if same else a @ b
 
 
+def attention_mask(mask: Any, dtype: np.dtype) -> Tensor:
+    """Return a mask as a tensor; a list keeps its kind, so that 0 and 1 are not added to scores."""
+    if isinstance(mask, (Tensor, np.ndarray)):
+        return as_tensor(mask)
+    mask = np.asarray(mask)
+    if mask.ndim == 0:
+        raise ValueError(
+            f"attention got {mask} for a mask: it needs one that broadcasts to (…, L, S); "
+            "is is_causal=True meant?"
+        )
+    return as_tensor(mask.astype(dtype) if mask.dtype.kind == "f" else mask)
+
+
 def _prepare(query: Any, key: Any, value: Any, mask: Any) -> tuple[Any, ...]:
     """Check all that comes in, and make tensors of it."""
     q, k, v = (as_tensor(t) for t in (query, key, value))
-    mask = None if mask is None else as_tensor(mask)
+    mask = None if mask is None else attention_mask(mask, q.dtype)
     fits = min(t.ndim for t in (q, k, v)) >= 2
     if not fits or q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
         raise ValueError(
@@ -192,7 +204,8 @@ def _prepare(query: Any, key: Any, value: Any, mask: Any) -> tuple[Any, ...]:
             "(…, L, E), (…, S, E) and (…, S, V); heads are an axis before these, "
             "x.reshape(B, T, heads, -1).transpose(1, 2)"
         )
-    kinds = {str(t.dtype) for t in (q, k, v, mask) if t is not None and t.dtype != bool}
+    kinds = {str(t.dtype) for t in (q, k, v)}
+    kinds |= {str(mask.dtype)} if mask is not None and mask.dtype != bool else set()
     if len(kinds) > 1 or q.dtype.kind != "f":
         raise ValueError(
             f"attention got {' and '.join(sorted(kinds))}: query, key, value and a mask of numbers "

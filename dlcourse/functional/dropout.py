@@ -38,8 +38,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, rng: Any = None) 
     ----------
     Srivastava et al. (2014), https://jmlr.org/papers/v15/srivastava14a.html.
     """
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout got p={p}: it must lie between 0 and 1")
+    check_share("dropout", "p", p)
     x = as_tensor(input)
     if x.dtype.kind != "f":
         raise ValueError(f"dropout got x of {x.dtype}: it needs floats, x.astype(np.float32)")
@@ -47,6 +46,14 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, rng: Any = None) 
         return x
     mask = dropout_mask(x.data, p, rng)
     return record(x.data * mask, (x,), lambda g: (g * mask,))
+
+
+def check_share(name: str, what: str, p: Any) -> None:
+    """Raise a ValueError unless p is a share; True, which counts as 1, is a slip."""
+    if isinstance(p, (bool, np.bool_)) or not isinstance(p, (int, float, np.number)):
+        raise ValueError(f"{name} got {what}={p!r}: it must be a number between 0 and 1")
+    if not 0 <= p <= 1:
+        raise ValueError(f"{name} got {what}={p}: it must lie between 0 and 1")
 
 
 def dropout_mask(x: np.ndarray, p: float, rng: Any) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from dlcourse.functional.activations import log_softmax_array, sigmoid_array
 from dlcourse.tensor import Tensor, as_tensor, operands, record
-from dlcourse.tensor.arrays import ones
+from dlcourse.tensor.arrays import ones, plain
 
 __all__ = [
     "binary_cross_entropy",
@@ -299,7 +299,8 @@ def cross_entropy(
         gz = np.moveaxis(slope, -1, classes)
         if len(parents) == 1:
             return (gz,)
-        of_target = (label_smoothing - 1) * (1 if weight is None else _like(weight, z))
+        w = 1 if weight is None else np.asarray(plain(weight), z.dtype)  # (C,), as log_p ends
+        of_target = (label_smoothing - 1) * w
         return gz, np.moveaxis(log_p * of_target * g, -1, classes)
 
     learned = isinstance(target, Tensor) and target.requires_grad  # probabilities from a model
@@ -421,6 +422,11 @@ def _check_labels(
 
 def _same_shape(name: str, input: Any, target: Any) -> tuple[Tensor, Tensor]:
     x, t = operands(as_tensor(input), target)
+    if x.data.dtype.kind != "f":  # of bytes, 0 - 200 would be 56
+        raise ValueError(
+            f"{name} got input of {x.dtype} and target of {t.dtype}: one must be floating-point; "
+            "convert it, x.astype(np.float32)"
+        )
     if x.data.shape != t.data.shape:
         mend = "they must be equal"
         if x.data.size == t.data.size:

@@ -62,7 +62,8 @@ def batch_norm(
     ----------
     Ioffe and Szegedy (2015), arXiv:1502.03167.
     """
-    x = as_tensor(input)
+    x, weight, bias = _tensors(input, weight, bias)
+    running_mean, running_var = _tensors(running_mean, running_var)
     _check_channels("BatchNorm", x, (weight, bias, running_mean, running_var))
     others = (0, *range(2, x.ndim))  # all axes but that of the channels
     count = x.data.size // x.shape[1]
@@ -131,7 +132,7 @@ def layer_norm(
     ----------
     Ba, Kiros and Hinton (2016), arXiv:1607.06450.
     """
-    x = as_tensor(input)
+    x, weight, bias = _tensors(input, weight, bias)
     shape = _check_rows("LayerNorm", x, normalized_shape, (weight, bias))
     rows = x.data.reshape(-1, int(np.prod(shape)))  # (M, d)
     normal, r = _standardise(rows, eps)
@@ -184,7 +185,7 @@ def rms_norm(
     ----------
     Zhang and Sennrich (2019), arXiv:1910.07467.
     """
-    x = as_tensor(input)
+    x, weight = _tensors(input, weight)
     shape = _check_rows("RMSNorm", x, normalized_shape, (weight,))
     rows = x.data.reshape(-1, int(np.prod(shape)))  # (M, d)
     r = _inverse_rms(rows, np.finfo(x.dtype).eps if eps is None else eps)
@@ -240,7 +241,7 @@ def group_norm(
     ----------
     Wu and He (2018), arXiv:1803.08494.
     """
-    x = as_tensor(input)
+    x, weight, bias = _tensors(input, weight, bias)
     _check_channels("GroupNorm", x, (weight, bias))
     if not isinstance(num_groups, (int, np.integer)) or num_groups < 1 or x.shape[1] % num_groups:
         raise ValueError(
@@ -321,6 +322,10 @@ def _channels(values: Tensor | np.ndarray | None, x: Tensor) -> np.ndarray | Non
     """(C,) in a shape that meets axis 1 of (N, C, ...)."""
     values = values.data if isinstance(values, Tensor) else values
     return None if values is None else values.reshape(-1, *(1,) * (x.ndim - 2))
+
+
+def _tensors(*values: Any) -> tuple[Any, ...]:
+    return tuple(None if v is None else as_tensor(v) for v in values)
 
 
 def _flat(values: Tensor | None) -> np.ndarray | None:

@@ -394,6 +394,7 @@ def reverse_sequences(input: Tensor, lengths: np.ndarray | None = None) -> Tenso
     -------
     Tensor, shape (T, B, F)
     """
+    input = as_tensor(input)
     T, B, _ = input.shape
     t = np.arange(T)[:, None]
     ends = np.full(B, T) if lengths is None else lengths
@@ -425,9 +426,13 @@ def _prepare(
         if tensor.shape != shape:
             raise ValueError(f"{name} got {what} of shape {tensor.shape}: it needs {shape}")
         if tensor.dtype != x.dtype:
+            mend = f"the data, x.astype(np.{tensor.dtype})"
+            if what == state[0] and x.dtype.kind == "f":
+                mend = f"the state, hx.astype(np.{x.dtype})"
+            elif x.dtype == np.float64:
+                mend += ", or the model, model.double()"
             raise ValueError(
-                f"{name} got x of {x.dtype}, but {what} of {tensor.dtype}: convert the data, "
-                f"x.astype(np.{tensor.dtype}), or the model, model.double()"
+                f"{name} got x of {x.dtype}, but {what} of {tensor.dtype}: convert {mend}"
             )
         parents.append(tensor)
     return tuple(parents)

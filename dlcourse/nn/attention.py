@@ -9,6 +9,8 @@ import numpy as np
 
 from dlcourse import functional as F
 from dlcourse import init
+from dlcourse.functional.attention import attention_mask
+from dlcourse.functional.dropout import check_share
 from dlcourse.nn.linear import Linear
 from dlcourse.nn.module import Module, Parameter
 from dlcourse.nn.normalisation import LayerNorm
@@ -69,6 +71,7 @@ class MultiheadAttention(Module):
                 f"MultiheadAttention({embed_dim}, {num_heads}): embed_dim must be a multiple of "
                 "num_heads, so that each head gets as many features"
             )
+        check_share("MultiheadAttention", "dropout", dropout)
         self.embed_dim, self.num_heads = embed_dim, num_heads
         self.dropout, self.batch_first = dropout, batch_first
         self._rng = np.random.default_rng(rng)
@@ -158,6 +161,19 @@ class MultiheadAttention(Module):
                 "needs three of (steps, batch, features), or of (batch, steps, features) with "
                 "batch_first=True"
             )
+        batch = 0 if self.batch_first else 1
+        steps = (-2 if self.batch_first else 0) if query.ndim == 3 else 0
+        widths = self._widths()
+        if (
+            tuple(x.shape[-1] for x in (query, key, value)) != widths
+            or key.shape[steps] != value.shape[steps]
+            or (query.ndim == 3 and len({x.shape[batch] for x in (query, key, value)}) > 1)
+        ):
+            raise ValueError(
+                f"{name} got query {query.shape}, key {key.shape} and value {value.shape}: their "
+                f"features must be {', '.join(map(str, widths))}, their batches equal, and key and "
+                f"value of as many steps; is batch_first={self.batch_first} meant?"
+            )
         if self.in_proj_weight is not None and query is key is value:
             parts = F.linear(query, self.in_proj_weight, self.in_proj_bias).chunk(3, -1)
         else:
@@ -180,11 +196,11 @@ class MultiheadAttention(Module):
         (N, heads, L, _), S = q.shape, k.shape[2]
         masks = []
         if attn_mask is not None:
-            mask = _checked("attn_mask", attn_mask, (L, S), (N * heads, L, S))
+            mask = _checked("attn_mask", attn_mask, q.dtype, (L, S), (N * heads, L, S))
             masks.append(mask.reshape(N, heads, L, S) if mask.ndim == 3 else mask)
         if key_padding_mask is not None:
             single = [(S,)] if N == 1 else []
-            mask = _checked("key_padding_mask", key_padding_mask, (N, S), *single)
+            mask = _checked("key_padding_mask", key_padding_mask, q.dtype, (N, S), *single)
             masks.append(mask.reshape(N, 1, 1, S))
         if not masks:
             return None
@@ -197,13 +213,19 @@ class MultiheadAttention(Module):
             total = total + mask
         return total
 
+    def _widths(self) -> tuple[int, int, int]:
+        """Return the features of queries, keys and values."""
+        if self.in_proj_weight is not None:
+            return (self.embed_dim,) * 3
+        return self.embed_dim, self.k_proj_weight.shape[1], self.v_proj_weight.shape[1]
+
     def extra_repr(self) -> str:
         """Return the sizes."""
         return f"{self.embed_dim}, {self.num_heads}"
 
 
-def _checked(name: str, mask: Any, *shapes: tuple[int, ...]) -> Tensor:
-    mask = as_tensor(mask)
+def _checked(name: str, mask: Any, dtype: np.dtype, *shapes: tuple[int, ...]) -> Tensor:
+    mask = attention_mask(mask, dtype)
     if mask.shape not in shapes:
         raise ValueError(
             f"MultiheadAttention got {name} of shape {mask.shape}: it needs "

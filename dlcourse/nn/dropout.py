@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse import functional as F
+from dlcourse.functional.dropout import check_share
 from dlcourse.nn.module import Module
 from dlcourse.tensor import Tensor
 
@@ -25,8 +26,7 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, *, rng: Any = None) -> None:
-        if not 0 <= p <= 1:
-            raise ValueError(f"Dropout got p={p}: it must lie between 0 and 1")
+        check_share("Dropout", "p", p)
         self.p, self.rng = p, np.random.default_rng(rng)
 
     def forward(self, input: Tensor) -> Tensor:

@@ -193,6 +193,11 @@ class Module:
         ValueError
             If names do not match (and ``strict``), or a shape differs.
         """
+        if not isinstance(state_dict, Mapping):
+            raise ValueError(
+                f"{type(self).__name__}.load_state_dict() got a {type(state_dict).__name__}: it "
+                "needs a dict of arrays; from a file, dlcourse.train.load(path)"
+            )
         own = dict(self._state())
         missing = [k for k in own if k not in state_dict]
         unexpected = [k for k in state_dict if k not in own]
@@ -257,9 +262,10 @@ class Module:
         return ""
 
     def __repr__(self) -> str:
-        lines = [f"({name}): {child!r}" for name, child in self.named_children()]
+        lines, own = [f"({n}): {child!r}" for n, child in self.named_children()], self.extra_repr()
         if not lines:
-            return f"{type(self).__name__}({self.extra_repr()})"
+            return f"{type(self).__name__}({own})"
+        lines = [own, *lines] if own else lines
         body = "\n".join(lines).replace("\n", "\n  ")
         return f"{type(self).__name__}(\n  {body}\n)"
 
@@ -280,10 +286,10 @@ class ModuleList(Module):
 
     def _set(self, name: str, module: Module) -> ModuleList:
         if not isinstance(module, Module):
-            raise ValueError(
-                f"{type(self).__name__} got {module!r}, which is no Module: activations are "
-                "layers here, such as nn.Tanh()"
-            )
+            mend = "activations are layers here, such as nn.Tanh()"
+            if isinstance(module, (list, tuple)):
+                mend = "unpack it, Sequential(*layers)"
+            raise ValueError(f"{type(self).__name__} got {module!r}, which is no Module: {mend}")
         setattr(self, name, module)
         return self
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from dlcourse import functional as F
 from dlcourse import init
+from dlcourse.functional.dropout import check_share
 from dlcourse.nn.module import Module, Parameter
 from dlcourse.tensor import Tensor, as_tensor, cat, stack
 
@@ -67,8 +68,7 @@ class Recurrent(Module):
         for what, value in switches.items():
             if not isinstance(value, bool):
                 raise ValueError(f"{name} got {what}={value!r}: it must be True or False")
-        if not 0 <= dropout <= 1:
-            raise ValueError(f"{name} got dropout={dropout}: it is a share, from 0 to 1")
+        check_share(name, "dropout", dropout)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, dropout
         self.bidirectional = bidirectional
@@ -112,6 +112,13 @@ class Recurrent(Module):
         """
         x = as_tensor(input)
         single = x.ndim == 2
+        if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
+            E, order = self.input_size, "batch, steps" if self.batch_first else "steps, batch"
+            raise ValueError(
+                f"{self._name()} got x of shape {x.shape}: it needs ({order}, {E}), or (steps, "
+                f"{E}) for a single sequence"
+                + ("; give each number an axis of its own, x[..., None]" if E == 1 else "")
+            )
         if single:
             x = x.unsqueeze(1)
         elif self.batch_first and x.ndim == 3:
@@ -161,8 +168,13 @@ class Recurrent(Module):
         n = len(self._suffixes)
         if hx is None:
             return [(None,) * self.states] * n
-        given = tuple(hx) if self.states > 1 else (hx,)
-        given = [as_tensor(s) for s in given]
+        pair = self.states > 1
+        if pair != isinstance(hx, (tuple, list)) or (pair and any(s is None for s in hx)):
+            raise ValueError(
+                f"{self._name()} got a {type(hx).__name__} of initial states: it needs "
+                + ("a pair (h, c) of tensors" if pair else "one tensor h; a pair is an LSTM's")
+            )
+        given = [as_tensor(s) for s in (hx if pair else (hx,))]
         if len(given) != self.states or any(s.ndim != 3 - single or len(s) != n for s in given):
             raise ValueError(
                 f"{self._name()} got initial states of shapes "
@@ -393,4 +405,4 @@ def _each(states: Any, change: Any) -> Any:
     """Apply to a state, to both of a pair, or to none."""
     if states is None:
         return None
-    return tuple(map(change, states)) if isinstance(states, tuple) else change(states)
+    return tuple(map(change, states)) if isinstance(states, (tuple, list)) else change(states)

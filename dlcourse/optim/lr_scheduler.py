@@ -12,6 +12,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from dlcourse.optim.optimizers import Optimizer
 
 __all__ = ["CosineAnnealingLR", "LRScheduler", "LinearLR", "OneCycleLR", "SequentialLR", "StepLR"]
@@ -170,6 +172,7 @@ class OneCycleLR(LRScheduler):
         epochs: int | None = None,
         steps_per_epoch: int | None = None,
         pct_start: float = 0.3,
+        *,
         cycle_momentum: bool = True,
         base_momentum: float = 0.85,
         max_momentum: float = 0.95,
@@ -290,6 +293,6 @@ def _along_cosine(start: float, end: float, share: float) -> float:
 
 def _at_least_one(name: str, **setting: int) -> int:
     ((key, value),) = setting.items()
-    if value < 1:
-        raise ValueError(f"{name} got {key}={value}: it must be at least 1")
+    if not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name} got {key}={value!r}: it must be a whole number from 1")
     return value

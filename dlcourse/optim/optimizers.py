@@ -147,8 +147,9 @@ class Optimizer:
                             f"{type(g).__name__} of shape {g.shape}: it needs an array of shape "
                             f"{p.shape}"
                         )
-                    if not p.data.flags.c_contiguous:
-                        p.data = p.data.copy()
+                    # `w.data = w.data - 1` makes a numpy scalar where w has no axes
+                    if type(p.data) is not np.ndarray or not p.data.flags.c_contiguous:
+                        p.data = np.array(p.data, order="C")
                     self._update(p, group, self.state.setdefault(p, {}))
                     p._touch()
 
@@ -191,16 +192,21 @@ class Optimizer:
             )
         everything = self._all()
         for group, saved in zip(self.param_groups, groups, strict=True):
-            if lacking := set(group) - set(saved) - {"initial_lr"}:
+            if lacking := set(group) - set(saved) - {"initial_lr", _DECOUPLED}:
                 raise ValueError(
                     f"the state dict is of another optimiser than {type(self).__name__}: it has no "
                     f"{', '.join(sorted(lacking))}"
+                )
+            if saved.get(_DECOUPLED, group.get(_DECOUPLED)) != group.get(_DECOUPLED):
+                raise ValueError(
+                    f"the state dict is of another optimiser than {type(self).__name__}: Adam and "
+                    "AdamW differ in their weight decay; build the one that it was saved from"
                 )
             self._check_switches(saved)
         for i, remembered in state_dict["state"].items():
             for name, v in remembered.items():
                 shape = everything[int(i)].shape
-                if np.ndim(v) and np.shape(v) != shape:
+                if name != "step" and v is not None and np.shape(v) != shape:
                     raise ValueError(
                         f"the state dict's {name} of parameter {i} has shape {np.shape(v)}; the "
                         f"parameter has {shape}: build the model with the sizes that it was saved "
@@ -211,8 +217,9 @@ class Optimizer:
         self.state = {
             everything[int(i)]: {
                 # rows one after the other: a rule may change a flat view of them
-                k: np.array(v, p.dtype, order="C") if np.ndim(v) else np.asarray(v).item()
+                k: np.asarray(v).item() if k == "step" else np.array(v, p.dtype, order="C")
                 for k, v in s.items()
+                if v is not None
             }
             for i, s in state_dict["state"].items()
             for p in (everything[int(i)],)
@@ -409,7 +416,7 @@ class Adam(Optimizer):
         Adds this times the parameter to its gradient (`AdamW` does better).
     """
 
-    _decoupled = False
+    _decoupled = False  # whether the weights decay by themselves, not by way of the gradient
 
     def __init__(
         self,
@@ -423,7 +430,8 @@ class Adam(Optimizer):
             raise ValueError(
                 f"{type(self).__name__} got betas={betas}: they are two, each 0 or more, below 1"
             )
-        super().__init__(params, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay)
+        settings = {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay}
+        super().__init__(params, **settings, **{_DECOUPLED: self._decoupled})
 
     def _update(self, p: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
         if not state:
@@ -479,6 +487,9 @@ class AdamW(Adam):
         weight_decay: float = 1e-2,
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay)
+
+
+_DECOUPLED = "decoupled_weight_decay"  # PyTorch's name for it in the groups
 
 
 def _with_decay(p: Tensor, group: dict[str, Any]) -> np.ndarray:

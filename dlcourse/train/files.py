@@ -54,6 +54,8 @@ def save(state_dict: Mapping[str, Any], path: str | os.PathLike) -> None:
                 f"save() got {name!r} of {type(value).__name__}: a state dict holds "
                 "arrays of numbers; pass model.state_dict()"
             )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"save(): there is no folder {path.parent}; make it first")
     part = path.with_name(path.name + ".part")
     try:
         with zipfile.ZipFile(part, "w") as archive:
@@ -116,12 +118,17 @@ def save_checkpoint(path: str | os.PathLike, step: Step, **parts: Any) -> None:
         The last one taken.
     **parts
         Whatever has a state: ``model=model, optimizer=optimizer, loader=loader``, and a
-        ``scheduler`` where there is one.
+        ``scheduler`` or ``stopping`` where there is one.
 
     Raises
     ------
     ValueError
         If a part has no ``state_dict``.
+
+    Notes
+    -----
+    Save inside the loop, where `train` has just handed out ``step``: a step that was interrupted
+    has taken its batch from the loader already.
     """
     arrays: dict[str, Any] = {}
     state = {name: _state(name, part) for name, part in parts.items()}
@@ -161,14 +168,15 @@ def load_checkpoint(path: str | os.PathLike, **parts: Any) -> Step:
             f"{os.fspath(path)} holds {', '.join(state)}, but no {', '.join(missing)}: name the "
             "parts as save_checkpoint() did"
         )
-    before: list[tuple[Any, dict[str, Any]]] = []
+    before: list[tuple[Any, dict[str, Any], dict[str, Any]]] = []
     try:
         for name, part in parts.items():
-            before.append((part, _state(name, part)))
+            before.append((part, _state(name, part), dict(vars(part))))
             _set_state(part, state[name])
     except Exception:  # one does not fit: all stay as they were
-        for part, own in before:
+        for part, own, attributes in before:
             _set_state(part, own)
+            vars(part).update(attributes)  # also what no state has, as where a loader stands
         raise
     return Step(**state["step"])
 

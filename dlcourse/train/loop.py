@@ -156,7 +156,8 @@ def _one_step(model, loss_fn, optimizer, inputs, target, step, max_norm) -> floa
             )
         value = loss.item()
         if not math.isfinite(value):
-            raise FloatingPointError(_why_not_finite(value, step, optimizer.lr, (*inputs, target)))
+            batch = (*inputs, target)
+            raise FloatingPointError(_why_not_finite(value, step, optimizer.lr, batch, model))
         loss.backward()
         if all(p.grad is None for group in optimizer.param_groups for p in group["params"]):
             raise ValueError(
@@ -164,12 +165,14 @@ def _one_step(model, loss_fn, optimizer, inputs, target, step, max_norm) -> floa
                 "this model's, SGD(model.parameters()), after the last change of the model"
             )
         if max_norm is not None:
-            clip_grad_norm_(model.parameters(), max_norm)
+            # the optimiser's only: other parameters' gradients are not set to zero, and grow
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            clip_grad_norm_(parameters, max_norm)
         optimizer.step()
     return value
 
 
-def _why_not_finite(value: float, step: int, lr: float, batch: tuple) -> str:
+def _why_not_finite(value: float, step: int, lr: float, batch: tuple, model: Module) -> str:
     for i, array in enumerate(batch):
         array = np.asarray(array)
         if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -179,6 +182,11 @@ def _why_not_finite(value: float, step: int, lr: float, batch: tuple) -> str:
                 f"step {step}: the loss is {value}, because {what} of the batch holds {array[at]} "
                 f"at {at}: remove or fill in such values before training"
             )
+    if any(np.isnan(p.data).any() for p in model.parameters()):
+        return (
+            f"step {step}: the loss is {value}, because a parameter is NaN: in the step before a "
+            "gradient was, as that of a root or a logarithm at 0 is, or of 0 divided by 0"
+        )
     return (
         f"step {step}: the loss is {value} (learning rate {lr:g}): the parameters have grown "
         f"without bound. Start again with a smaller rate, such as {lr / 10:g}; if that does not "
@@ -192,7 +200,8 @@ def evaluate(model: Module, loss_fn: Callable, loader: Iterable[tuple]) -> Evalu
     Parameters
     ----------
     model, loss_fn, loader
-        As in `train`; the loss must be a mean over the batch.
+        As in `train`; the loss must be a mean over the batch. A `DataLoader` gives its examples in
+        their order, and stays where it is: it may be the one that is trained on.
 
     Returns
     -------
@@ -206,6 +215,7 @@ def evaluate(model: Module, loss_fn: Callable, loader: Iterable[tuple]) -> Evalu
     """
     total = correct = count = 0
     labelled = True
+    loader = loader.in_order() if hasattr(loader, "in_order") else loader
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from dlcourse.nn import Module
 from dlcourse.train.loop import Step
@@ -20,14 +21,20 @@ class EarlyStopping:
     model : Module
         Whose parameters to keep.
     patience : int
-        How many times in a row the loss may fail to fall.
+        After how many times in a row, that the loss failed to fall, it is time to stop.
     min_delta : float
         A fall of no more than this counts for nothing.
 
     Attributes
     ----------
     best : float
-        The lowest loss so far.
+        The loss of the parameters that are kept: the lowest so far, or, with ``min_delta``, the
+        last that was lower by more than that.
+
+    Raises
+    ------
+    ValueError
+        If ``patience`` is below 1.
 
     Examples
     --------
@@ -38,6 +45,8 @@ class EarlyStopping:
     """
 
     def __init__(self, model: Module, patience: int = 5, min_delta: float = 0.0) -> None:
+        if patience < 1:
+            raise ValueError(f"EarlyStopping got patience={patience}: it must be 1 or more")
         self.model, self.patience, self.min_delta = model, patience, min_delta
         self.best, self.failures = math.inf, 0
         self._state = model.state_dict()
@@ -54,6 +63,15 @@ class EarlyStopping:
     def restore(self) -> None:
         """Give the model the parameters that it had at the lowest loss."""
         self.model.load_state_dict(self._state)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was noted so far, for a checkpoint."""
+        return {"best": self.best, "failures": self.failures, "model": self._state}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+        self.best, self.failures = state_dict["best"], state_dict["failures"]
+        self._state = dict(state_dict["model"])
 
 
 def progress(steps: Iterable[Step]) -> Iterator[Step]:
