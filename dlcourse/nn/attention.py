@@ -235,33 +235,7 @@ def _checked(name: str, mask: Any, dtype: np.dtype, *shapes: tuple[int, ...]) ->
 
 
 class TransformerLayer(Module):
-    """What the encoder's and the decoder's layer share: residual steps, and the feed-forward part.
-
-    Parameters
-    ----------
-    d_model : int
-        Features, E.
-    nhead : int
-        Heads of each attention.
-    dim_feedforward : int
-        Hidden units of the feed-forward part.
-    dropout : float
-        The share that is set to 0 in training: of attention weights, of hidden units, and of what
-        each part adds.
-    activation : {'relu', 'gelu'} or callable
-        Of the hidden units.
-    layer_norm_eps : float
-        Keeps layer norm's division finite.
-    batch_first : bool
-        Whether sequences come and go as (N, T, E) and not (T, N, E).
-    norm_first : bool
-        Whether to normalise what a part reads (pre-norm: ``x + part(norm(x))``) or what it gives
-        (post-norm, as in 2017: ``norm(x + part(x))``).
-    bias : bool
-        Whether maps and norms have biases.
-    rng : int, Generator or None
-        Where starting values and dropout come from.
-    """
+    """What both layers share: residual steps, and the feed-forward part."""
 
     attentions: tuple[str, ...]
 
@@ -311,7 +285,30 @@ class TransformerLayer(Module):
 class TransformerEncoderLayer(TransformerLayer):
     """Self-attention, then two linear maps at each place; both add to what they read.
 
-    Parameters are described in `TransformerLayer`.
+    Parameters
+    ----------
+    d_model : int
+        Features, E.
+    nhead : int
+        Heads of each attention.
+    dim_feedforward : int
+        Hidden units of the feed-forward part.
+    dropout : float
+        The share that is set to 0 in training: of attention weights, of hidden units, and of what
+        each part adds.
+    activation : {'relu', 'gelu'} or callable
+        Of the hidden units.
+    layer_norm_eps : float
+        Keeps layer norm's division finite.
+    batch_first : bool
+        Whether sequences come and go as (N, T, E) and not (T, N, E).
+    norm_first : bool
+        Whether to normalise what a part reads (pre-norm: ``x + part(norm(x))``) or what it gives
+        (post-norm, as in 2017: ``norm(x + part(x))``).
+    bias : bool
+        Whether maps and norms have biases.
+    rng : int, Generator or None
+        Where starting values and dropout come from.
 
     Attributes
     ----------
@@ -348,7 +345,7 @@ class TransformerEncoderLayer(TransformerLayer):
 class TransformerDecoderLayer(TransformerLayer):
     """Self-attention, attention to another sequence, then two linear maps at each place.
 
-    Parameters are described in `TransformerLayer`.
+    Parameters are those of `TransformerEncoderLayer`.
 
     Attributes
     ----------

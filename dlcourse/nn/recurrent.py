@@ -17,35 +17,7 @@ __all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell"]
 
 
 class Recurrent(Module):
-    """What RNN, LSTM and GRU share: layers on top of each other, in one or both directions.
-
-    Parameters
-    ----------
-    input_size : int
-        Features of each step, E.
-    hidden_size : int
-        Features of the state, H.
-    num_layers : int
-        Layers, each reading the states of the one below.
-    bias : bool
-        Whether to add ``b_ih`` and ``b_hh``.
-    batch_first : bool
-        Whether sequences come and go as (B, T, …) and not (T, B, …). States are (…, B, H) always.
-    dropout : float
-        The share of a layer's outputs that the next layer does not see in training.
-    bidirectional : bool
-        Whether each layer also reads from the end to the start; outputs are then 2H wide.
-    rng : int, Generator or None
-        Where starting values, even up to ±1/√H as in PyTorch, and dropout come from.
-
-    Attributes
-    ----------
-    weight_ih_l0, weight_hh_l0 : Parameter, shapes (gates H, E) and (gates H, H)
-        Of layer 0; in those above, E is the width of the output below. The direction from the end
-        to the start has names with ``_reverse``.
-    bias_ih_l0, bias_hh_l0 : Parameter, shape (gates H,)
-        The shifts, with ``bias``.
-    """
+    """What RNN, LSTM and GRU share; `RNN` tells the parameters and attributes."""
 
     gates: int
     states: int = 1
@@ -213,12 +185,32 @@ class RNN(Recurrent):
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers
-        As in `Recurrent`, and so are the others.
+    input_size : int
+        Features of each step, E.
+    hidden_size : int
+        Features of the state, H.
+    num_layers : int
+        Layers, each reading the states of the one below.
     nonlinearity : {'tanh', 'relu'}
-        What is applied to the sum.
-    bias, batch_first, dropout, bidirectional, rng
-        As in `Recurrent`.
+        What is applied to the sum; LSTM and GRU do not have it.
+    bias : bool
+        Whether to add ``b_ih`` and ``b_hh``.
+    batch_first : bool
+        Whether sequences come and go as (B, T, …) and not (T, B, …). States are (…, B, H) always.
+    dropout : float
+        The share of a layer's outputs that the next layer does not see in training.
+    bidirectional : bool
+        Whether each layer also reads from the end to the start; outputs are then 2H wide.
+    rng : int, Generator or None
+        Where starting values, even up to ±1/√H as in PyTorch, and dropout come from.
+
+    Attributes
+    ----------
+    weight_ih_l0, weight_hh_l0 : Parameter, shapes (gates H, E) and (gates H, H)
+        Of layer 0; an RNN has 1 gate, an LSTM 4, a GRU 3. In the layers above, E is the width of
+        the output below. The direction from the end to the start has names with ``_reverse``.
+    bias_ih_l0, bias_hh_l0 : Parameter, shape (gates H,)
+        The shifts, with ``bias``.
     """
 
     gates = 1
@@ -248,7 +240,7 @@ class RNN(Recurrent):
 class LSTM(Recurrent):
     """Layers of long short-term memory, with a state h and a cell c: see `functional.lstm`.
 
-    Parameters, attributes and what it takes and gives are described in `Recurrent`.
+    Parameters, attributes and what it takes and gives are those of `RNN`.
     """
 
     gates, states = 4, 2
@@ -260,7 +252,7 @@ class LSTM(Recurrent):
 class GRU(Recurrent):
     """Layers of gated recurrent units: see `functional.gru`.
 
-    Parameters, attributes and what it takes and gives are described in `Recurrent`.
+    Parameters, attributes and what it takes and gives are those of `RNN`.
     """
 
     gates = 3
@@ -273,22 +265,7 @@ class GRU(Recurrent):
 
 
 class Cell(Module):
-    """What RNNCell, LSTMCell and GRUCell share: one step, for loops that the reader writes.
-
-    Parameters
-    ----------
-    input_size, hidden_size : int
-        Features of the input, E, and of the state, H.
-    bias : bool
-        Whether to add ``b_ih`` and ``b_hh``.
-    rng : int, Generator or None
-        Where starting values come from: even up to ±1/√H, as in PyTorch.
-
-    Attributes
-    ----------
-    weight_ih, weight_hh : Parameter, shapes (gates H, E) and (gates H, H)
-    bias_ih, bias_hh : Parameter, shape (gates H,), or None
-    """
+    """What RNNCell, LSTMCell and GRUCell share; `RNNCell` tells the parameters and attributes."""
 
     gates: int
 
@@ -325,14 +302,23 @@ class Cell(Module):
 
 
 class RNNCell(Cell):
-    """One step of `RNN`.
+    """One step of `RNN`, for loops that the reader writes.
 
     Parameters
     ----------
-    input_size, hidden_size, bias, rng
-        As in `Cell`.
+    input_size, hidden_size : int
+        Features of the input, E, and of the state, H.
+    bias : bool
+        Whether to add ``b_ih`` and ``b_hh``.
     nonlinearity : {'tanh', 'relu'}
-        What is applied to the sum.
+        What is applied to the sum; LSTMCell and GRUCell do not have it.
+    rng : int, Generator or None
+        Where starting values come from: even up to ±1/√H, as in PyTorch.
+
+    Attributes
+    ----------
+    weight_ih, weight_hh : Parameter, shapes (gates H, E) and (gates H, H)
+    bias_ih, bias_hh : Parameter, shape (gates H,), or None
     """
 
     gates = 1
@@ -354,7 +340,7 @@ class RNNCell(Cell):
 
 
 class LSTMCell(Cell):
-    """One step of `LSTM`: see `Cell`."""
+    """One step of `LSTM`; its state is a pair (h, c). Parameters are those of `RNNCell`."""
 
     gates = 4
 
@@ -363,7 +349,7 @@ class LSTMCell(Cell):
 
 
 class GRUCell(Cell):
-    """One step of `GRU`: see `Cell`."""
+    """One step of `GRU`. Parameters are those of `RNNCell`."""
 
     gates = 3
 
