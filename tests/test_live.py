@@ -310,6 +310,22 @@ def test_live_draws_the_last_state_and_ends_cleanly_on_interrupt(capsys):
     assert "61 steps" in capsys.readouterr().out
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_comes_while_an_object_is_freed_is_not_lost():
+    class Unlucky:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)  # Python prints the exception, and goes on
+
+    before = signal.getsignal(signal.SIGINT)
+    with Live(LineView()) as live:
+        for i in range(10):
+            live(float(i))
+            if i == 4:
+                Unlucky()
+    assert len(live.history) == 5
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_a_view_that_is_used_again_begins_anew():
     view = LineView()
     for _ in range(2):

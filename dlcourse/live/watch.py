@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import signal
 import time
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
 from IPython import get_ipython
@@ -110,11 +111,19 @@ class Live:
         self.view = view
         view.fig = None  # it may have seen another training
         self.history: list[Any] = []
+        self._stopped = False
+        self._handler: Any = None  # of ■, before this one
         self._throttle = Throttle()
         self._picture = Picture(view.title)
 
     def __enter__(self) -> Live:
+        with contextlib.suppress(ValueError):  # signals come to the main thread only
+            self._handler = signal.signal(signal.SIGINT, self._on_interrupt)
         return self
+
+    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        self._stopped = True
+        raise KeyboardInterrupt
 
     def __call__(self, state: Any) -> None:
         """Take the next state; it is drawn if a frame is due.
@@ -124,6 +133,8 @@ class Live:
         state : object
             What the view's `record`, `set` and `describe` understand.
         """
+        if self._stopped:  # Python drops an exception that comes while it frees an object
+            raise KeyboardInterrupt
         first = not self.history
         self.history.append(state)
         self.view.see(state)
@@ -138,6 +149,8 @@ class Live:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
+        if self._handler is not None:
+            signal.signal(signal.SIGINT, self._handler)
         if self.history:
             # an error or ■ in the block is what to tell of, not one in the last drawing
             with contextlib.suppress(BaseException) if kind else contextlib.nullcontext():
