@@ -12,6 +12,7 @@ import numpy as np
 
 from dlcourse import functional as F
 from dlcourse import init, nn
+from dlcourse.nn.module import evaluating
 from dlcourse.tensor import Tensor, cat, no_grad
 
 __all__ = ["GPT", "MLP", "CharRNN", "GPTConfig", "LeNet", "sample"]
@@ -148,7 +149,7 @@ class CharRNN(nn.Module):
         """Go on from symbols (B, T); return (B, T + max_new_tokens). See `sample`."""
         tokens, rng = _start(tokens), np.random.default_rng(rng)
         new, hx = tokens, None
-        with no_grad():
+        with no_grad(), evaluating(self):
             for _ in range(max_new_tokens):
                 logits, hx = self(new, hx)
                 new = sample(logits.data[:, -1], temperature, top_k, rng)[:, None]
@@ -330,20 +331,15 @@ class GPT(nn.Module):
         so what was cached no longer holds.
         """
         tokens, rng = _start(tokens), np.random.default_rng(rng)
-        size, modes = self.config.block_size, [(m, m.training) for m in self.modules()]
+        size = self.config.block_size
         new, cache = tokens[:, -size:], [[] for _ in self.h]
-        self.eval()
-        try:
-            with no_grad():
-                for _ in range(max_new_tokens):
-                    if cache[0] and cache[0][0].shape[2] == size:
-                        new, cache = tokens[:, -size:], [[] for _ in self.h]
-                    logits = self(new, cache).data[:, -1]
-                    new = sample(logits, temperature, top_k, rng)[:, None]
-                    tokens = np.concatenate([tokens, new], axis=1)
-        finally:
-            for module, mode in modes:
-                module.training = mode
+        with no_grad(), evaluating(self):
+            for _ in range(max_new_tokens):
+                if cache[0] and cache[0][0].shape[2] == size:
+                    new, cache = tokens[:, -size:], [[] for _ in self.h]
+                logits = self(new, cache).data[:, -1]
+                new = sample(logits, temperature, top_k, rng)[:, None]
+                tokens = np.concatenate([tokens, new], axis=1)
         return tokens
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from dlcourse import nn
 from dlcourse.models import CausalSelfAttention
+from dlcourse.nn.module import evaluating
 from dlcourse.tensor import Tensor, no_grad
 
 __all__ = ["LayerSummary", "Summary", "summary"]
@@ -99,7 +100,6 @@ def summary(model: nn.Module, *inputs: Any) -> Summary:
     total                          16     48
     """
     names = {id(module): name for name, module in model.named_modules()}
-    modes = [(module, module.training) for module in model.modules()]
     layers: list[LayerSummary] = []
     counted: set[int] = set()
 
@@ -120,12 +120,10 @@ def summary(model: nn.Module, *inputs: Any) -> Summary:
     plain_call = nn.Module.__call__
     nn.Module.__call__ = call
     try:
-        with no_grad():
-            model.eval()(*inputs)
+        with no_grad(), evaluating(model):
+            model(*inputs)
     finally:
         nn.Module.__call__ = plain_call
-        for module, mode in modes:
-            module.training = mode
     return Summary(
         layers, sum(p.data.size for p in model.parameters()), sum(s.flops for s in layers)
     )

@@ -122,6 +122,14 @@ def test_char_rnn_carries_its_state(cell):
     np.testing.assert_array_equal(model.generate(x, 9, rng=1), model.generate(x, 9, rng=1))
 
 
+def test_a_char_rnn_writes_without_dropout():
+    model = CharRNN(7, 4, 8, num_layers=2, rng=0)
+    model.recurrent.dropout = 0.9
+    one, other = (model.generate([[1, 2]], 20, temperature=0) for _ in range(2))
+    assert (one == other).all()
+    assert model.training
+
+
 def test_generating_does_not_train():
     model = GPT(GPTConfig(11, 8, 1, 1, 4, dropout=0.5), rng=0)
     model.ln_f.eval()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -268,6 +269,18 @@ class Module:
         lines = [own, *lines] if own else lines
         body = "\n".join(lines).replace("\n", "\n  ")
         return f"{type(self).__name__}(\n  {body}\n)"
+
+
+@contextlib.contextmanager
+def evaluating(module: Module) -> Iterator[None]:
+    """Put a module into eval mode; at the end every module in it is back in the mode it had."""
+    modes = [(m, m.training) for m in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for m, mode in modes:
+            m.training = mode
 
 
 # ---- containers -------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.nn import Module
+from dlcourse.nn.module import evaluating
 from dlcourse.optim import Optimizer, clip_grad_norm_
 from dlcourse.tensor import Tensor, no_grad
 from dlcourse.train.process import settle
@@ -216,22 +217,16 @@ def evaluate(model: Module, loss_fn: Callable, loader: Iterable[tuple]) -> Evalu
     total = correct = count = 0
     labelled = True
     loader = loader.in_order() if hasattr(loader, "in_order") else loader
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with no_grad():
-            for *inputs, target in loader:
-                out, n = model(*inputs), len(target)
-                total += loss_fn(out, target).item() * n
-                count += n
-                labels = np.asarray(target)
-                one_each = labels.dtype.kind in "iu" and labels.ndim == 1
-                labelled = labelled and one_each and out.ndim == 2 and out.shape[1] > 1
-                if labelled:
-                    correct += int((out.data.argmax(axis=1) == labels).sum())
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with no_grad(), evaluating(model):
+        for *inputs, target in loader:
+            out, n = model(*inputs), len(target)
+            total += loss_fn(out, target).item() * n
+            count += n
+            labels = np.asarray(target)
+            one_each = labels.dtype.kind in "iu" and labels.ndim == 1
+            labelled = labelled and one_each and out.ndim == 2 and out.shape[1] > 1
+            if labelled:
+                correct += int((out.data.argmax(axis=1) == labels).sum())
     if count == 0:
         raise ValueError("evaluate() got no examples: the loader gave no batch")
     return Evaluation(total / count, correct / count if labelled else None)
