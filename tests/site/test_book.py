@@ -4,6 +4,7 @@ import html.parser
 import importlib
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -24,9 +25,10 @@ MODULES = re.findall(r"automodule:: (\S+)", (ROOT / "site/api.md").read_text())
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("book") / "site"
-    start = time.monotonic()
+    start = os.times()
     book.build(folder)
-    assert time.monotonic() - start < 120
+    # of a processor, its children's too: a busy machine stretches the clock's seconds ten times
+    assert sum(os.times()[:4]) - sum(start[:4]) < 120
     return folder
 
 
