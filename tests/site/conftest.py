@@ -20,7 +20,7 @@ import pytest
 
 browser = chromium.browser  # the fixture
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "site"))
+sys.path[:0] = [str(ROOT / "site"), str(ROOT / "notebooks")]
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import execute
 import lite
 import pytest
 from playwright.sync_api import expect
@@ -32,7 +33,7 @@ def runs(request, pyodide, wheels, tmp_path_factory):
         notebook = folder / f"{name}.ipynb"
         notebook.write_text(json.dumps(lite.lesson(ROOT / f"notebooks/{name}.ipynb")))
         command = ["node", ROOT / "tests/site/notebook.mjs", pyodide, wheels, notebook]
-        return subprocess.run(command, capture_output=True, text=True, timeout=600)
+        return subprocess.run(command, capture_output=True, text=True, timeout=1800)
 
     chosen = [item for item in request.session.items if "runs" in item.fixturenames]
     names = [item.callspec.params["name"] for item in chosen]
@@ -47,7 +48,8 @@ def test_every_cell_runs_in_pyodide(name, runs):
     seconds = [float(s) for s in re.findall(r"^ *([\d.]+) s  ", run.stdout, re.M)]
     print(run.stdout)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert max(seconds) < 90, "a reader waits no longer for one cell"
+    # a reader waits no longer for one cell, on a machine like that of README's table
+    assert max(seconds) < 90 or max(seconds) < 90 * execute.slowness()
 
 
 def test_a_line_tells_what_it_is_in_the_browser():
