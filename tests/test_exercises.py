@@ -65,7 +65,7 @@ def test_the_stub_is_not_attempted(exercise, capsys):
 @every_exercise
 def test_the_solution_passes(exercise, capsys):
     answer = answer_of(exercise, exercise.answer_source)
-    assert {exercise.judge(answer, seed).status for seed in range(5)} == {"solved"}
+    assert {exercise.judge(answer, seed).status for seed in range(20)} == {"solved"}
     exercise.check(answer)
     assert capsys.readouterr().out.startswith(f"✓ {exercise.name}: correct")
     assert exercise.name in progress.load()[exercise.lesson]["exercises"]
@@ -75,7 +75,7 @@ def test_the_solution_passes(exercise, capsys):
     ("exercise", "mistake"), MISTAKES, ids=lambda x: getattr(x, "function", x) and x.name
 )
 def test_a_known_mistake_is_rejected_and_named(exercise, mistake, capsys):
-    for seed in range(5):
+    for seed in range(20):
         verdict = exercise.judge(mistake.answer, seed)
         assert (verdict.status, verdict.mistake) == ("wrong", mistake.name)
     exercise.check(mistake.answer)
