@@ -313,6 +313,18 @@ def test_an_empty_batch_gives_nothing_and_gradients_of_0(kind):
     assert all((p.grad == 0).all() and p.grad.shape == p.shape for p in layer.parameters())
 
 
+def test_nearly_shut_gates_let_through_what_they_should():
+    zero, one = np.zeros((1, 1, 1), np.float32), Tensor(np.zeros((4, 1), np.float32))
+    through = sigmoid(np.array([-20.0, -90.0]))  # 2e-9; and too little for a product of float32
+    for z, share in zip((-20, -90), through, strict=True):
+        bias = Tensor(np.array([z, z, 1, 0], np.float32))  # i, f, g, o
+        _, c = F.lstm(zero, None, one, one, bias)
+        np.testing.assert_allclose(c.data.item(), share * np.tanh(1), rtol=1e-5, atol=1e-38)
+        b_ih, b_hh = (Tensor(np.array(b, np.float32)) for b in ([z, 0, 0], [0, 0, 1e8]))  # r, z, n
+        h = F.gru(zero, None, one[:3], one[:3], b_ih, b_hh)
+        np.testing.assert_allclose(h.data.item(), np.tanh(share * 1e8) / 2, rtol=1e-5, atol=1e-30)
+
+
 @pytest.mark.parametrize("used", ["states", "cells", "both", "last cell"])
 def test_states_and_cells_of_an_lstm_may_each_be_used_alone(used):
     x, (w_ih, w_hh) = leaf(4, 3, 2), (leaf(20, 2, seed=1), leaf(20, 5, seed=2))

@@ -68,8 +68,8 @@ def rnn(
     parents = x, *parameters, h0 = _prepare(
         "RNN", 1, input, weight_ih, weight_hh, bias_ih, bias_hh, hx
     )
-    weight_ih, W, b_ih, b_hh = parameters[0], *(p.data for p in parameters[1:])
-    z = _from_inputs(x, weight_ih, b_ih + b_hh)[:, 0]  # (T, H, B)
+    w_ih, W, b_ih, b_hh = (p.data for p in parameters)
+    z = _from_inputs(x, w_ih, b_ih + b_hh)[:, 0]  # (T, H, B)
     h = np.empty((len(z) + 1, *z.shape[1:]), z.dtype)  # (T+1, H, B)
     h[0] = h0.data.T
     for t, now in enumerate(h[1:]):
@@ -143,21 +143,19 @@ def lstm(
     parents = x, *parameters, h0, c0 = _prepare(
         "LSTM", 4, input, weight_ih, weight_hh, bias_ih, bias_hh, h0, c0
     )
-    # σ(z) = ½ tanh(½ z) + ½: one tanh serves all gates; the inner ½ is folded into the weights
-    half = np.array([0.5, 0.5, 1, 0.5], x.dtype).reshape(4, 1, 1)
-    W = parameters[1].data.reshape(4, -1, h0.shape[1])  # (4, H, H)
-    scaled, product = half * W, np.empty((4, *h0.shape[::-1]), x.dtype)
-    gates = _from_inputs(x, parameters[0], parameters[2].data + parameters[3].data, half)
-    (T, _, H, B), tanh_c = gates.shape, np.empty_like(gates[:, 0])
+    (T, B, _), H = x.shape, h0.shape[1]
+    # in `gates` they stand as o, i, f, g, so that one call takes the three sigmoids, from -z
+    w_ih, W, b_ih, b_hh = (np.roll(p.data, H, axis=0) for p in parameters)
+    sign = np.array([-1, -1, -1, 1], x.dtype).reshape(4, 1, 1)
+    W, product = sign * W.reshape(4, H, H), np.empty((4, H, B), x.dtype)
+    gates = _from_inputs(x, w_ih, b_ih + b_hh, sign)
     h, c = np.empty((2, T + 1, H, B), x.dtype)
-    h[0], c[0] = h0.data.T, c0.data.T
+    h[0], c[0], tanh_c = h0.data.T, c0.data.T, np.empty_like(h[1:])
     for t, now in enumerate(gates):
-        now += np.matmul(scaled, h[t], out=product)
-        np.tanh(now, out=now)
-        for sigmoid in (now[:2], now[3]):
-            sigmoid *= 0.5
-            sigmoid += 0.5
-        i, f, g, o = now
+        now += np.matmul(W, h[t], out=product)
+        _sigmoids_of_minus(now[:3])
+        np.tanh(now[3], out=now[3])
+        o, i, f, g = now
         np.multiply(f, c[t], out=c[t + 1])
         c[t + 1] += i * g
         np.multiply(o, np.tanh(c[t + 1], out=tanh_c[t]), out=h[t + 1])
@@ -166,7 +164,7 @@ def lstm(
     def backward(g):
         g, g_c = g.swapaxes(1, 2), handed.pop() if handed else None  # (T, H, B)
         dz, c_of_h = _lstm_slopes(gates, c[:-1], tanh_c)
-        back, dh, dc = _blocks(W.reshape(-1, H).T), np.zeros_like(h[0]), np.zeros_like(c[0])
+        back, dh, dc = _blocks(parameters[1].data.T), np.zeros_like(h[0]), np.zeros_like(c[0])
         for t in reversed(range(T)):
             dh += g[t]
             if g_c is not None:
@@ -174,7 +172,7 @@ def lstm(
             dc += dh * c_of_h[t]
             dz[t, :3] *= dc
             dz[t, 3] *= dh
-            dc *= gates[t, 1]  # f
+            dc *= gates[t, 2]  # f
             dh = (back @ dz[t].reshape(4 * H, B)).reshape(H, B)
         return (*_outside_the_loop(dz, None, x, h[:-1], parameters), dh.T, dc.T)
 
@@ -199,12 +197,11 @@ def _lstm_slopes(
     dz, c_of_h = np.empty_like(gates), np.empty_like(tanh_c)
 
     def some(t):
-        i, _, g, o = gates[t].swapaxes(0, 1)  # (T, H, B) each
-        np.multiply(gates[t], 1 - gates[t], out=dz[t])
-        dz[t, 0] *= g
-        dz[t, 1] *= before[t]
+        o, i, f, g = gates[t].swapaxes(0, 1)  # (T, H, B) each
+        np.multiply(i * (1 - i), g, out=dz[t, 0])
+        np.multiply(f * (1 - f), before[t], out=dz[t, 1])
         np.multiply(i, 1 - g * g, out=dz[t, 2])
-        dz[t, 3] *= tanh_c[t]
+        np.multiply(o * (1 - o), tanh_c[t], out=dz[t, 3])
         np.multiply(o, 1 - tanh_c[t] * tanh_c[t], out=c_of_h[t])
 
     in_halves(32 * gates.size, len(gates), some)
@@ -258,23 +255,21 @@ def gru(
         "GRU", 3, input, weight_ih, weight_hh, bias_ih, bias_hh, hx
     )
     (T, B, _), H = x.shape, h0.shape[1]
-    _, weight_hh, b_ih, b_hh = (p.data for p in parameters)
+    w_ih, w_hh, b_ih, b_hh = (p.data for p in parameters)
     # the gates stand as (n's part of h, r, z, n): the first three come from h, the last three
-    # from x; of b_hh only n's share must stay with h. σ(z) = ½ tanh(½ z) + ½, with ½ in the weights
-    half = np.array([0.5, 0.5, 1], x.dtype).reshape(3, 1, 1)
-    from_x = _from_inputs(x, parameters[0], b_ih + b_hh * (np.arange(3 * H) < 2 * H), half)
-    W, b_n = np.roll(weight_hh, H, axis=0), b_hh[2 * H :, None]  # (3H, H): n, r, z
-    scaled = half[::-1] * W.reshape(3, H, H)
+    # from x; of b_hh only n's share must stay with h. One call takes the two sigmoids, from -z
+    sign = np.array([-1, -1, 1], x.dtype).reshape(3, 1, 1)
+    from_x = _from_inputs(x, w_ih, b_ih + b_hh * (np.arange(3 * H) < 2 * H), sign)
+    W, b_n = np.roll(w_hh, H, axis=0), b_hh[2 * H :, None]  # (3H, H): n, r, z
+    signed = sign[::-1] * W.reshape(3, H, H)
     gates, h = np.empty((T, 4, H, B), x.dtype), np.empty((T + 1, H, B), x.dtype)
     h[0] = h0.data.T
     for t, (n_h, r, z, n) in enumerate(gates):
-        np.matmul(scaled, h[t], out=gates[t, :3])
+        np.matmul(signed, h[t], out=gates[t, :3])
         n_h += b_n
         rz = gates[t, 1:3]
         rz += from_x[t, :2]
-        np.tanh(rz, out=rz)
-        rz *= 0.5
-        rz += 0.5
+        _sigmoids_of_minus(rz)
         np.multiply(r, n_h, out=n)
         n += from_x[t, 2]
         np.tanh(n, out=n)
@@ -438,14 +433,22 @@ def _prepare(
     return tuple(parents)
 
 
-def _from_inputs(x: Tensor, weight: Tensor, bias: np.ndarray, scale: Any = 1) -> np.ndarray:
-    """Return ``scale (W x + b)`` of all steps, (T, gates, H, B); ``scale`` is one per gate."""
+@np.errstate(over="ignore")  # 1 / inf is 0
+def _sigmoids_of_minus(z: np.ndarray) -> None:
+    """Write σ(-z), 1 / (1 + exp z), in the place of z."""
+    np.exp(z, out=z)
+    z += 1
+    np.reciprocal(z, out=z)
+
+
+def _from_inputs(x: Tensor, weight: np.ndarray, bias: np.ndarray, sign: Any = 1) -> np.ndarray:
+    """Return ``sign (W x + b)`` of all steps, (T, gates, H, B); ``sign`` is one per gate."""
     (T, B, E), (n, _) = x.shape, weight.shape
-    gates = np.size(scale)
-    W = np.concatenate([weight.data, bias[:, None]], axis=1).reshape(gates, -1, E + 1)
+    gates = np.size(sign)
+    W = np.concatenate([weight, bias[:, None]], axis=1).reshape(gates, -1, E + 1)
     columns = np.ones((T, E + 1, B), x.dtype)  # [xₜ, 1]
     columns[:, :E] = x.data.swapaxes(1, 2)
-    return _at_all_steps((W * scale).reshape(n, E + 1), columns).reshape(T, gates, n // gates, B)
+    return _at_all_steps((W * sign).reshape(n, E + 1), columns).reshape(T, gates, n // gates, B)
 
 
 def _at_all_steps(weight: np.ndarray, columns: np.ndarray) -> np.ndarray:
