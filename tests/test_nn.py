@@ -294,6 +294,18 @@ def test_apply_reaches_the_inner_modules_first():
     np.testing.assert_array_equal(model(np.ones((1, 2), np.float32)).data, 1)
 
 
+def test_a_shared_module_is_one_child_in_two_places():
+    tanh, layer = nn.Tanh(), nn.Linear(1, 1)
+    model = nn.Sequential(tanh, layer, tanh)
+    assert list(model.children()) == [tanh, layer]
+    assert [name for name, _ in model.named_children()] == ["0", "1"]
+    assert len(model) == 3
+    assert list(model) == [tanh, layer, tanh]
+    assert model[-1] is tanh
+    assert len(model[1:]) == 2
+    assert "(2): Tanh()" in repr(model)
+
+
 def test_gradients_are_forgotten_or_set_to_0():
     layer = nn.Linear(2, 1)
     layer(np.ones((1, 2), np.float32)).sum().backward()

@@ -411,6 +411,21 @@ def test_a_step_changes_the_models_own_arrays_and_no_gradient():
         assert layer.weight.dtype == np.float32
 
 
+def test_a_step_may_be_given_what_computes_the_gradients():
+    w = Tensor(np.array(3.0), requires_grad=True)
+    optimizer = optim.SGD([w], lr=0.25)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = w * w
+        loss.backward()
+        return loss
+
+    losses = [optimizer.step(closure).item() for _ in range(3)]
+    assert losses == [9, 2.25, 0.5625]  # each step halves w
+    assert optimizer.step() is None
+
+
 def other(n):
     return Tensor(np.ones(n), requires_grad=True)
 

@@ -92,11 +92,19 @@ class Module:
         return self.forward(*inputs, **options)
 
     def children(self) -> Iterator[Module]:
-        """Yield the modules directly inside this one."""
-        return (child for child in vars(self).values() if isinstance(child, Module))
+        """Yield the modules directly inside this one, each once."""
+        return (child for _, child in self.named_children())
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Yield the modules directly inside this one, with their names."""
+        """Yield the modules directly inside this one, each once, with their names."""
+        seen = set()
+        for name, child in self._places():
+            if id(child) not in seen:
+                seen.add(id(child))
+                yield name, child
+
+    def _places(self) -> Iterator[tuple[str, Module]]:
+        """Yield the names of the modules directly inside this one; a shared one has several."""
         return ((k, v) for k, v in vars(self).items() if isinstance(v, Module))
 
     def modules(self) -> Iterator[Module]:
@@ -154,7 +162,7 @@ class Module:
         ...         init.kaiming_normal_(module.weight, rng=0)
         >>> model = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 1)).apply(he)
         """
-        for child in dict.fromkeys(self.children()):  # a shared one once
+        for child in self.children():
             child.apply(fn)
         fn(self)
         return self
@@ -165,7 +173,7 @@ class Module:
             for name, value in vars(self).items():
                 if isinstance(value, kind) and getattr(value, "persistent", True):
                     yield prefix + name, value
-        for name, child in self.named_children():
+        for name, child in self._places():
             yield from child._state(f"{prefix}{name}.")
 
     def state_dict(self) -> dict[str, np.ndarray]:
@@ -263,7 +271,7 @@ class Module:
         return ""
 
     def __repr__(self) -> str:
-        lines, own = [f"({n}): {child!r}" for n, child in self.named_children()], self.extra_repr()
+        lines, own = [f"({n}): {child!r}" for n, child in self._places()], self.extra_repr()
         if not lines:
             return f"{type(self).__name__}({own})"
         lines = [own, *lines] if own else lines
@@ -307,17 +315,17 @@ class ModuleList(Module):
         return self
 
     def __len__(self) -> int:
-        return sum(1 for _ in self.children())
+        return sum(1 for _ in self._places())
 
     def __iter__(self) -> Iterator[Module]:
-        return self.children()
+        return (module for _, module in self._places())
 
     def __getitem__(self, index: int | slice) -> Any:
         picked = list(self)[index]
         return type(self)(picked) if isinstance(picked, list) else picked
 
     def __setitem__(self, index: int, module: Module) -> None:
-        self._set(list(self.named_children())[index][0], module)
+        self._set(list(self._places())[index][0], module)
 
 
 class Sequential(ModuleList):
@@ -338,7 +346,7 @@ class Sequential(ModuleList):
         if not isinstance(index, slice):
             return super().__getitem__(index)
         part = Sequential()
-        for name, module in list(self.named_children())[index]:
+        for name, module in list(self._places())[index]:
             part._set(name, module)  # the names stay, so that weights do, too, as in PyTorch
         return part
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -135,8 +135,21 @@ class Optimizer:
             for p in group["params"]:
                 p.grad = None if set_to_none or p.grad is None else np.zeros_like(p.grad)
 
-    def step(self) -> None:
-        """Change every parameter that has a gradient, by the rule of this optimiser."""
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Change every parameter that has a gradient, by the rule of this optimiser.
+
+        Parameters
+        ----------
+        closure : callable, optional
+            Is called first: it sets the gradients to zero, computes the loss, walks back from it
+            and returns it.
+
+        Returns
+        -------
+        object
+            What ``closure`` returned; None without it.
+        """
+        loss = None if closure is None else closure()
         for group in self.param_groups:
             for p in group["params"]:
                 g = p.grad
@@ -152,6 +165,7 @@ class Optimizer:
                         p.data = np.array(p.data, order="C")
                     self._update(p, group, self.state.setdefault(p, {}))
                     p._touch()
+        return loss
 
     def _update(self, p: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
         raise NotImplementedError
