@@ -105,7 +105,7 @@ def kaiming_normal_(
     return normal_(tensor, 0.0, std, rng)
 
 
-def calculate_gain(nonlinearity: str, param: float = 0.01) -> float:
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """Return by how much weights must grow to keep the variance through a nonlinearity.
 
     Raises
@@ -113,12 +113,13 @@ def calculate_gain(nonlinearity: str, param: float = 0.01) -> float:
     ValueError
         If the name is unknown.
     """
+    slope = 0.01 if param is None else param
     gains = {
         "linear": 1.0,
         "sigmoid": 1.0,
         "tanh": 5 / 3,
         "relu": math.sqrt(2),
-        "leaky_relu": math.sqrt(2 / (1 + param**2)),
+        "leaky_relu": math.sqrt(2 / (1 + slope**2)),
     }
     if nonlinearity not in gains:
         raise ValueError(f"nonlinearity={nonlinearity!r}: it must be one of {', '.join(gains)}")

@@ -232,7 +232,14 @@ def test_errors_name_the_mend(action, says):
 
 @pytest.mark.parametrize(
     ("pad", "value"),
-    [((1, 2), 0.0), ((0, 1, 2, 0), -1.5), ((-1, 1), 0.0), ((1, -2, -1, 0, 1, 1), 2.0), ((), 0.0)],
+    [
+        ((1, 2), 0.0),
+        ((0, 1, 2, 0), -1.5),
+        ((-1, 1), 0.0),
+        ((1, -2, -1, 0, 1, 1), 2.0),
+        ((), 0.0),
+        ((1, 0), None),
+    ],
     ids=str,
 )
 def test_pad(pad, value):
@@ -244,7 +251,7 @@ def test_pad(pad, value):
     for at in np.ndindex(out.shape):
         source = np.array(at) - widths[:, 0]
         inside = ((source >= 0) & (source < x.shape)).all()
-        assert out.data[at] == (x.data[tuple(source)] if inside else value)
+        assert out.data[at] == (x.data[tuple(source)] if inside else value or 0)
     assert gradcheck(lambda x: F.pad(x, pad, value=value), x)
 
 
@@ -255,6 +262,7 @@ def test_pad(pad, value):
         (1, {}, "got 1: it needs a pair"),
         ((1, 1) * 3, {}, "at most 2 pairs"),
         ((-2, -2), {}, "cuts off too much"),
+        ((5, -6), {}, "cuts off too much"),
         ((1, 1), {"mode": "reflect"}, "only 'constant'"),
     ],
 )

@@ -325,3 +325,36 @@ def test_clip_of_integers_by_what_is_none():
     assert out.dtype == np.float32
     assert out.tolist() == [-0.5, 0, 1]
     assert Tensor(np.array([-2, 2])).clamp(0, 1).dtype == np.int64
+
+
+def test_sums_of_bytes_are_whole_numbers_of_either_sign():
+    one, two = (Tensor(np.array([n], np.uint8)) for n in (1, 2))
+    for difference in (one.sum() - two.sum(), one.cumsum(0) - two.cumsum(0), -one.sum()):
+        assert difference.dtype == np.int64
+        assert difference.item() == -1
+
+
+def test_where_gives_a_number_the_dtype_of_the_array_beside_it():
+    mask, array = np.array([True, False]), np.array([1 / 3, 2])
+    for found, expected in [
+        (where(mask, array, 1.0), [1 / 3, 1]),
+        (where(mask, 1.0, array), [1, 2]),
+        (where(mask, array, Tensor(array)), array),
+        (where(mask, [5, 6], array.astype(np.float32)), [5, 2]),
+    ]:
+        np.testing.assert_array_equal(found.data, expected)
+    assert where(mask, 1.0, 0.0).dtype == np.float32
+
+
+def test_arrays_of_the_other_byte_order_are_turned_round():
+    x = np.array([[1.5, 2]], ">f8")
+    np.testing.assert_array_equal((Tensor(x) + Tensor(np.ones(2))).data, [[2.5, 3]])
+    assert F.scaled_dot_product_attention(x, x, x).dtype == np.float64
+
+
+def test_a_length_below_minus_one_is_no_length():
+    with pytest.raises(ValueError, match="or -1 for what is left"):
+        Tensor(np.zeros((2, 3))).reshape(-5, 3)
+    with pytest.raises(ValueError, match="only axes of length 1 and new ones"):
+        Tensor(np.zeros(2)).expand(-1, 2)
+    assert Tensor(np.zeros((2, 1))).expand(3, -1, 4).shape == (3, 2, 4)

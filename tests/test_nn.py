@@ -315,3 +315,18 @@ def test_gradients_are_forgotten_or_set_to_0():
     assert layer.bias.grad is None
     layer.zero_grad()
     assert layer.weight.grad is None
+
+
+def test_layers_take_lists_and_pytorchs_inplace():
+    rows = [[1.0, -2.0], [3.0, -4.0]]
+    x = Tensor(rows)
+    assert nn.Flatten()([rows]).shape == (1, 4)
+    np.testing.assert_allclose(nn.BatchNorm1d(2)(rows).data, [[-1, 1], [1, -1]], atol=1e-4)
+    assert nn.MultiheadAttention(2, 1, rng=0)(rows, rows, rows)[0].shape == (2, 2)
+    layers = [nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SiLU, lambda inplace: nn.Dropout(0.5, inplace)]
+    for layer in layers:
+        assert layer(inplace=True)(x)[0, 0] != -2
+        np.testing.assert_array_equal(x.data, rows)
+    with pytest.raises(TypeError):  # it would be a seed, and drop the same numbers every time
+        F.dropout(x, 0.5, True, True)
+    assert init.calculate_gain("relu", None) == np.sqrt(2)

@@ -307,6 +307,10 @@ def test_a_norm_that_is_nan_makes_every_gradient_nan(norm_type):
     ps[0].grad, ps[1].grad = np.array([3.0]), np.array([np.nan])
     assert np.isnan(optim.clip_grad_norm_(ps, 1, norm_type))
     assert np.isnan([ps[0].grad, ps[1].grad]).all()
+    ps[0].grad[:] = 3
+    with pytest.raises(FloatingPointError, match="length is nan: start again with a smaller"):
+        optim.clip_grad_norm_(ps, 1, norm_type, error_if_nonfinite=True)
+    assert ps[0].grad == 3
 
 
 def test_clipping_by_value():

@@ -11,7 +11,7 @@ from dlcourse.tensor import Tensor, as_tensor, record
 __all__ = ["dropout"]
 
 
-def dropout(input: Any, p: float = 0.5, training: bool = True, rng: Any = None) -> Tensor:
+def dropout(input: Any, p: float = 0.5, training: bool = True, *, rng: Any = None) -> Tensor:
     """Set each element to 0 with probability ``p``, and scale the others by 1 / (1 - p).
 
     Parameters

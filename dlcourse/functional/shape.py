@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,9 @@ from dlcourse.tensor import Tensor, as_tensor, record
 __all__ = ["pad"]
 
 
-def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
+def pad(
+    input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None
+) -> Tensor:
     """Surround a tensor with a constant.
 
     Parameters
@@ -24,8 +27,8 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float = 0
         ``(left, right, top, bottom)``. Negative numbers cut off.
     mode : 'constant'
         The only one there is.
-    value : float
-        The constant.
+    value : float, optional
+        The constant; 0 if None.
 
     Returns
     -------
@@ -39,7 +42,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float = 0
     x = as_tensor(input)
     if not isinstance(pad, Sequence):
         raise ValueError(f"pad got {pad!r}: it needs a pair (before, after) for each axis")
-    pad = [int(p) for p in pad]
+    pad = [operator.index(p) for p in pad]
     if mode != "constant":
         raise ValueError(f"pad got mode={mode!r}: only 'constant' is offered")
     if len(pad) % 2 or len(pad) > 2 * x.ndim:
@@ -49,14 +52,15 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float = 0
         )
     widths = [(0, 0)] * (x.ndim - len(pad) // 2) + list(zip(pad[::2], pad[1::2], strict=True))[::-1]
     shape = [n + before + after for n, (before, after) in zip(x.shape, widths, strict=True)]
-    if min(shape, default=0) < 0:
+    cut = [-min(side, 0) for pair in widths for side in pair]
+    if min(shape, default=0) < 0 or any(c > x.shape[i // 2] for i, c in enumerate(cut)):
         raise ValueError(f"pad got {pad} for a tensor of shape {x.shape}: it cuts off too much")
     # where what is kept stands in the input, and where in the output
     kept = tuple(
         slice(max(-b, 0), n - max(-a, 0)) for n, (b, a) in zip(x.shape, widths, strict=True)
     )
     place = tuple(slice(max(b, 0), n - max(a, 0)) for n, (b, a) in zip(shape, widths, strict=True))
-    out = np.full(shape, value, x.dtype)
+    out = np.full(shape, 0 if value is None else value, x.dtype)
     out[place] = x.data[kept]
 
     def backward(g):

@@ -21,7 +21,16 @@ __all__ = [
 
 
 class ReLU(Module):
-    """max(x, 0)."""
+    """max(x, 0).
+
+    Parameters
+    ----------
+    inplace : bool
+        PyTorch's, without effect here, as in the other activations: the input stays as it is.
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        pass
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply `functional.relu`."""
@@ -31,7 +40,7 @@ class ReLU(Module):
 class LeakyReLU(Module):
     """x where it is positive, elsewhere ``negative_slope`` times x."""
 
-    def __init__(self, negative_slope: float = 0.01) -> None:
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         self.negative_slope = negative_slope
 
     def forward(self, input: Tensor) -> Tensor:
@@ -42,7 +51,7 @@ class LeakyReLU(Module):
 class ELU(Module):
     """x where it is positive, elsewhere α (exp(x) - 1)."""
 
-    def __init__(self, alpha: float = 1.0) -> None:
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         self.alpha = alpha
 
     def forward(self, input: Tensor) -> Tensor:
@@ -52,6 +61,9 @@ class ELU(Module):
 
 class SiLU(Module):
     """x sigmoid(x)."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        pass
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply `functional.silu`."""

@@ -131,6 +131,7 @@ class MultiheadAttention(Module):
         ValueError
             If shapes or dtypes do not fit.
         """
+        query, key, value = (as_tensor(x) for x in (query, key, value))
         q, k, v = self._in_heads(query, key, value)  # (N, heads, L, E/heads)
         mask = self._mask(attn_mask, key_padding_mask, q, k)
         dropout = self.dropout if self.training else 0.0
@@ -151,9 +152,8 @@ class MultiheadAttention(Module):
             weights = None if weights is None else weights.squeeze(0)
         return out, weights
 
-    def _in_heads(self, *inputs: Tensor) -> list[Tensor]:
+    def _in_heads(self, query: Tensor, key: Tensor, value: Tensor) -> list[Tensor]:
         """Map to queries, keys and values, and cut each into heads."""
-        query, key, value = (as_tensor(x) for x in inputs)
         name = f"MultiheadAttention({self.embed_dim}, {self.num_heads})"
         if query.ndim not in (2, 3) or not query.ndim == key.ndim == value.ndim:
             raise ValueError(

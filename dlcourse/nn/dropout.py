@@ -21,17 +21,19 @@ class Dropout(Module):
     ----------
     p : float, from 0 to 1
         The share that is dropped.
+    inplace : bool
+        PyTorch's, without effect here: the input stays as it is.
     rng : int, Generator or None
         Where the numbers come from; each call draws new ones.
     """
 
-    def __init__(self, p: float = 0.5, *, rng: Any = None) -> None:
+    def __init__(self, p: float = 0.5, inplace: bool = False, *, rng: Any = None) -> None:
         check_share("Dropout", "p", p)
         self.p, self.rng = p, np.random.default_rng(rng)
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply `functional.dropout`."""
-        return F.dropout(input, self.p, self.training, self.rng)
+        return F.dropout(input, self.p, self.training, rng=self.rng)
 
     def extra_repr(self) -> str:
         """Return the share that is dropped."""

@@ -10,7 +10,7 @@ import numpy as np
 from dlcourse import functional as F
 from dlcourse import init
 from dlcourse.nn.module import Module, Parameter
-from dlcourse.tensor import Tensor
+from dlcourse.tensor import Tensor, as_tensor
 
 __all__ = ["Flatten", "Linear"]
 
@@ -70,4 +70,4 @@ class Flatten(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Flatten."""
-        return input.flatten(self.start_dim, self.end_dim)
+        return as_tensor(input).flatten(self.start_dim, self.end_dim)

@@ -9,7 +9,7 @@ import numpy as np
 from dlcourse import functional as F
 from dlcourse.functional.windows import pair
 from dlcourse.nn.module import Buffer, Module, Parameter
-from dlcourse.tensor import Tensor
+from dlcourse.tensor import Tensor, as_tensor
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "GroupNorm", "LayerNorm", "RMSNorm"]
 
@@ -45,6 +45,7 @@ class _BatchNorm(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise each channel; in training, move the running mean and variance."""
+        input = as_tensor(input)
         if input.ndim not in self._axes or input.shape[1] != self.num_features:
             n = self.num_features
             shapes = {2: f"(N, {n})", 3: f"(N, {n}, L)", 4: f"(N, {n}, H, W)"}

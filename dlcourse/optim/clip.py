@@ -13,7 +13,10 @@ __all__ = ["clip_grad_norm_", "clip_grad_value_"]
 
 
 def clip_grad_norm_(
-    parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
 ) -> float:
     """Shorten all gradients together, as one long vector, to ``max_norm`` at most.
 
@@ -25,6 +28,8 @@ def clip_grad_norm_(
         The greatest length allowed.
     norm_type : float
         Which length: 2 is the usual one, ``math.inf`` the largest element.
+    error_if_nonfinite : bool
+        Whether a length that is infinite or NaN is an error; else all gradients become 0 or NaN.
 
     Returns
     -------
@@ -35,6 +40,8 @@ def clip_grad_norm_(
     ------
     ValueError
         If ``max_norm`` is negative or ``norm_type`` not above 0.
+    FloatingPointError
+        If ``error_if_nonfinite``, and the length is; no gradient is changed then.
     """
     norm_type = float(norm_type)  # "inf" is one, too
     if not (max_norm >= 0 and norm_type > 0):
@@ -49,6 +56,11 @@ def clip_grad_norm_(
         norm = math.sqrt(sum(float(np.vdot(p.grad, p.grad)) for p in having))
     else:
         norm = sum(float((np.abs(p.grad) ** norm_type).sum()) for p in having) ** (1 / norm_type)
+    if error_if_nonfinite and not math.isfinite(norm):
+        raise FloatingPointError(
+            f"clip_grad_norm_: the gradients' length is {norm}: start again with a smaller "
+            "learning rate, or look for a root or a logarithm of 0"
+        )
     scale = max_norm / (norm + 1e-6)
     if not scale >= 1:  # also where it is NaN: then so is every gradient, as in PyTorch
         for p in having:

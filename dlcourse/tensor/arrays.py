@@ -36,9 +36,11 @@ def add_up(a: np.ndarray, dim: int | tuple[int, ...] | None, keepdims: bool = Fa
     """Return ``a.sum(dim)``; of thousands of float32 numbers by way of float64.
 
     Along any axis but the last numpy adds them one by one: of a million, it would lose two digits.
+    Whole numbers become int64, as in PyTorch: bytes would give a sum that knows no number below 0.
     """
     long = dim is not None and a.dtype == np.float32 and count(a.shape, dim) > 4096
-    total = a.sum(axis=dim, keepdims=keepdims, dtype=np.float64 if long else None)
+    wide = np.float64 if long else np.int64 if a.dtype.kind in "biu" else None
+    total = a.sum(axis=dim, keepdims=keepdims, dtype=wide)
     return total.astype(a.dtype) if long else total
 
 

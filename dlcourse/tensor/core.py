@@ -204,6 +204,8 @@ def _as_array(data: Any) -> np.ndarray:
             f"Tensor got {type(data).__name__} of dtype {array.dtype}: it holds numbers only; "
             "encode text and missing values as numbers first"
         )
+    if not array.dtype.isnative:  # of a file that another kind of processor has written
+        array = array.astype(array.dtype.newbyteorder("="))
     return array.astype(np.float32) if listed and array.dtype.kind != "b" else array
 
 

@@ -96,6 +96,8 @@ def einsum(equation: str, *operands: Tensor) -> Tensor:
 def where(condition: Any, input: Any, other: Any) -> Tensor:
     """Take each element from ``input`` where ``condition`` holds, else from ``other``."""
     mask = as_mask("where", condition)
+    if isinstance(input, np.ndarray) or not isinstance(other, (Tensor, np.ndarray)):
+        input = as_tensor(input)  # one of the two is a tensor, whose dtype a number takes
     a, b = operands(input, other if isinstance(input, Tensor) else as_tensor(other))
 
     def backward(g):  # not g * mask: an infinite gradient on the side not taken stays out

@@ -181,7 +181,7 @@ def _mean(a: np.ndarray, dim: Any, keepdims: bool = True) -> Any:
 
 def _cumsum(a: np.ndarray, dim: int) -> np.ndarray:
     if a.dtype != np.float32:
-        return a.cumsum(axis=dim)
+        return a.cumsum(axis=dim, dtype=None if a.dtype.kind == "f" else np.int64)
     return a.cumsum(axis=dim, dtype=np.float64).astype(np.float32)  # see `add_up`
 
 

@@ -24,6 +24,8 @@ class Shaping(Node):
     def reshape(self, *shape: int | Sequence[int]) -> Tensor:
         """Return the same elements in another shape; one length may be -1."""
         shape = flat(shape)
+        if min(shape, default=0) < -1:  # numpy takes it for -1
+            raise ValueError(f"reshape{shape}: a length is a number from 0, or -1 for what is left")
         try:
             out = self.data.reshape(shape)
         except ValueError:
@@ -83,7 +85,7 @@ class Shaping(Node):
     def expand(self, *sizes: int | Sequence[int]) -> Tensor:
         """Return the tensor repeated along axes of length 1, without a copy; -1 keeps a length."""
         sizes = flat(sizes)
-        own = (1,) * (len(sizes) - self.ndim) + self.shape
+        own = (-1,) * (len(sizes) - self.ndim) + self.shape
         shape = tuple(n if s == -1 else s for s, n in zip(sizes, own, strict=False))
         try:
             out = np.broadcast_to(self.data, shape)
