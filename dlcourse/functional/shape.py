@@ -52,8 +52,8 @@ def pad(
         )
     widths = [(0, 0)] * (x.ndim - len(pad) // 2) + list(zip(pad[::2], pad[1::2], strict=True))[::-1]
     shape = [n + before + after for n, (before, after) in zip(x.shape, widths, strict=True)]
-    cut = [-min(side, 0) for pair in widths for side in pair]
-    if min(shape, default=0) < 0 or any(c > x.shape[i // 2] for i, c in enumerate(cut)):
+    # at most a whole axis goes at either end, and what is left has a length
+    if any(m < 0 or min(ends) < -n for n, ends, m in zip(x.shape, widths, shape, strict=True)):
         raise ValueError(f"pad got {pad} for a tensor of shape {x.shape}: it cuts off too much")
     # where what is kept stands in the input, and where in the output
     kept = tuple(

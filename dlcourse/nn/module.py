@@ -318,7 +318,7 @@ class ModuleList(Module):
         return sum(1 for _ in self._places())
 
     def __iter__(self) -> Iterator[Module]:
-        return (module for _, module in self._places())
+        return (module for module in vars(self).values() if isinstance(module, Module))
 
     def __getitem__(self, index: int | slice) -> Any:
         picked = list(self)[index]
