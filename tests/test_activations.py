@@ -80,6 +80,13 @@ def test_slopes_at_zero_are_pytorchs():
         assert x.grad == slope
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softplus_to_the_last_digits(dtype):
+    x = np.linspace(-80, 15, 1000).astype(dtype)
+    exact = [math.log1p(math.exp(v)) for v in x.tolist()]
+    np.testing.assert_allclose(F.softplus(x).data, exact, rtol=4 * np.finfo(dtype).eps)
+
+
 def test_erf_to_the_last_digits():
     x = np.concatenate([np.linspace(-7, 7, 10_001), 10.0 ** np.arange(-300, 1), [np.inf, -np.inf]])
     expected = np.array([math.erf(v) for v in x])

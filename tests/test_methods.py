@@ -151,6 +151,13 @@ def test_overlapping_parts_add_up():
     np.testing.assert_array_equal(x.grad, [[5, 5], [14, 14], [3, 3], [2, 2]])
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_rows_that_bytes_name_twice_get_all_their_gradients(turned):
+    x, rows = leaf(4, 100), np.array([[3, -1], [0, 3]], np.int8)  # 3 * 100 is no byte
+    (x.T.clone().T if turned else x.clone())[rows].sum().backward()
+    np.testing.assert_array_equal(x.grad, np.repeat([[1], [0], [0], [3]], 100, axis=1))
+
+
 def test_leaves_that_get_one_array_for_gradient_share_no_memory():
     a, b, c = leaf(3), leaf(3), leaf(3)
     ((a + b + c) * 2).sum().backward()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.tensor import Tensor, as_tensor, record
+from dlcourse.tensor.arrays import add_to_rows
 
 __all__ = ["embedding"]
 
@@ -50,20 +51,14 @@ def embedding(input: Any, weight: Tensor, padding_idx: int | None = None) -> Ten
 def _sum_by_symbol(symbols: np.ndarray, g: np.ndarray, v: int) -> np.ndarray:
     """Add up the rows of g (M, D) that belong to each of V symbols, (V, D).
 
-    As a product with one-hot columns where that is cheap; for a large V by sorting the symbols and
-    adding up runs of equal ones. (`np.add.at` is several times slower.)
+    As a product with one-hot columns where that is cheap.
     """
     if v <= 128:
         one_hot = np.zeros((v, len(g)), g.dtype)
         one_hot[symbols, np.arange(len(g))] = 1
         return one_hot @ g
     sums = np.zeros((v, g.shape[1]), g.dtype)
-    if not len(symbols):
-        return sums
-    order = np.argsort(symbols, kind="stable")
-    symbols = symbols[order]
-    starts = np.flatnonzero(np.r_[True, symbols[1:] != symbols[:-1]])  # of the runs
-    sums[symbols[starts]] = np.add.reduceat(g[order], starts, axis=0)
+    add_to_rows(sums, symbols, g)
     return sums
 
 

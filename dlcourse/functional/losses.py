@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.functional.activations import log_softmax_array, sigmoid_array
+from dlcourse.functional.activations import log1p_array, log_softmax_array, sigmoid_array
 from dlcourse.tensor import Tensor, as_tensor, operands, record
 from dlcourse.tensor.arrays import ones, plain
 
@@ -183,7 +183,7 @@ def binary_cross_entropy_with_logits(
     of_yes = 1 if pos_weight is None else _like(pos_weight, z, "pos_weight")
     yes = t.data * of_yes
     no = 1 - t.data
-    small = np.log1p(np.exp(-np.abs(z.data)))
+    small = log1p_array(np.exp(-np.abs(z.data)))
     if_yes, if_no = small + np.maximum(-z.data, 0), small + np.maximum(z.data, 0)  # s(-z), s(z)
 
     def backward(g):

@@ -151,9 +151,6 @@ def adaptive_avg_pool2d(
     ValueError
         If the input is no batch of images, or the size is not 1 or more.
 
-    Notes
-    -----
-    The means are two products with matrices, one over the rows and one over the columns.
     """
     x = as_tensor(input)
     check_images("AdaptiveAvgPool2d", x)
@@ -162,12 +159,20 @@ def adaptive_avg_pool2d(
         raise ValueError(f"AdaptiveAvgPool2d got output_size={output_size}: it needs (OH, OW)")
     sizes = [n if m is None else m for m, n in zip(sizes, x.shape[-2:], strict=True)]
     oh, ow = pair("AdaptiveAvgPool2d", "output_size", sizes)
-    down, across = _means(oh, x.shape[-2], x.dtype), _means(ow, x.shape[-1], x.dtype)
-    # np.tensordot(a, rows, 1) sums over the first axis, H; `@` sums over W
-    out = across @ np.tensordot(down, as_rows(x.data), 1)  # (OH, C, OW, N)
+    down, across = _regions(oh, x.shape[-2]), _regions(ow, x.shape[-1])
+    whole = as_rows(x.data)  # (H, C, W, N)
+    rows = np.stack([whole[some].mean(axis=0) for some in down])  # (OH, C, W, N)
+    out = np.stack([rows[:, :, some].mean(axis=2) for some in across], axis=2)  # (OH, C, OW, N)
+    before, between = whole.shape, rows.shape
 
-    def backward(g):
-        return (as_images(across.T @ np.tensordot(down.T, as_rows(g), 1), x.ndim),)
+    def backward(g):  # every element of a region has the same share in its mean
+        g = as_rows(g)
+        g_rows, g_whole = np.zeros(between, g.dtype), np.zeros(before, g.dtype)
+        for x_out, some in enumerate(across):
+            g_rows[:, :, some] += g[:, :, x_out, None] / (some.stop - some.start)
+        for y_out, some in enumerate(down):
+            g_whole[some] += g_rows[y_out] / (some.stop - some.start)
+        return (as_images(g_whole, x.ndim),)
 
     return record(as_images(out, x.ndim), (x,), backward)
 
@@ -246,8 +251,6 @@ def _counted(axis: Axis, count_include_pad: bool) -> np.ndarray:
     return counts
 
 
-def _means(n_out: int, n_in: int, dtype: Any) -> np.ndarray:
-    """Return the matrix (n_out, n_in) that takes the means of n_out regions."""
-    at, y = np.arange(n_in), np.arange(n_out)[:, None]
-    within = (at >= y * n_in // n_out) & (at < -(-(y + 1) * n_in // n_out))
-    return (within / within.sum(axis=1, keepdims=True)).astype(dtype)
+def _regions(n_out: int, n_in: int) -> list[slice]:
+    """Where each of n_out regions begins and ends: they cover an axis, and may overlap."""
+    return [slice(y * n_in // n_out, -(-(y + 1) * n_in // n_out)) for y in range(n_out)]

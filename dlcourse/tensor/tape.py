@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlcourse.tensor.arrays import owner, plain, sum_to
+from dlcourse.tensor.arrays import add_to_rows, owner, plain, sum_to
 
 if TYPE_CHECKING:
     from dlcourse.tensor.core import Tensor  # what the tape makes: core.py hands it in at its end
@@ -426,10 +426,12 @@ class Part:
         full = np.zeros_like(self.like)
         for index, g in self.parts:
             # only arrays of integers can name an element twice; all others are added at once
-            if any(isinstance(i, np.ndarray) and i.dtype != bool for i in index):
-                np.add.at(full, index, g)
-            else:
+            if not any(isinstance(i, np.ndarray) and i.dtype != bool for i in index):
                 full[index] += g
+            elif len(index) == 1 and full.flags.c_contiguous:
+                add_to_rows(full, index[0], g)
+            else:
+                np.add.at(full, index, g)
         return full
 
 
