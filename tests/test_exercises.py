@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from dlcourse import Tensor, exercises, progress
+from dlcourse import functional as F
 from dlcourse.exercises import (
     LESSONS,
     Choice,
@@ -18,6 +19,7 @@ from dlcourse.exercises import (
     Mistake,
     Question,
     Setting,
+    backprop,
     choice,
     code,
     exercises_of,
@@ -308,7 +310,7 @@ def test_changing_an_argument_is_caught_by_name():
         (lambda x, w: (x @ w / 2).astype(str), "not numbers"),
         (lambda x, w: x @ w / 0 * 0, "NaN"),
         (lambda x, w: x @ w / 3, "wrong value"),
-        (lambda x, w: Tensor(x @ w / 2), "is a Tensor"),
+        (lambda x, w: Tensor(x @ w / 2), "is a Tensor; an array of shape (5,) is needed. .data"),
         (lambda x: x, "must take (x, w), in this order; it takes (x)"),
         (lambda x, w, y: x, "must take (x, w)"),
         (np.zeros(3), "not an array of shape (3,)"),
@@ -336,6 +338,15 @@ def test_wanted_shapes_and_single_numbers():
 def test_a_zero_dimensional_array_is_a_single_number():
     solved = welcome.mse.judge(lambda p, t: np.asarray(((p - t) ** 2).mean()))
     assert solved.status == "solved"
+    assert ".item() gives its number" in wrong(lambda p, t: F.mse_loss(p, t), welcome.mse)
+
+
+def test_a_whole_number_may_stand_for_a_slope_of_0():
+    def gradients(x, w, b, t):
+        gw, gb = backprop.neuron_gradients.function(x, w, b, t)
+        return gw, gb if gb else 0
+
+    assert backprop.neuron_gradients.judge(gradients).status == "solved"
 
 
 def test_numpys_warnings_count():

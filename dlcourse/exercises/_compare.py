@@ -118,10 +118,10 @@ def _array_difference(got: Any, wanted: Any, rtol: float, show: Callable[[Any], 
     is_array = isinstance(wanted, np.ndarray)
     need = f"an array of shape {wanted.shape}" if is_array else "a single number"
     if is_array and not isinstance(got, np.ndarray):
-        mend = " np.array(…) makes it one." if isinstance(got, list | tuple) else ""
+        mend = " np.array(…) makes it one." if isinstance(got, list | tuple) else _tensor_mend(got)
         return f"the result is {kind(got)}; {need} is needed.{mend}"
     if not isinstance(got, np.ndarray | np.generic | int | float):
-        return f"the result is {kind(got)}; {need} is needed."
+        return f"the result is {kind(got)}; {need} is needed.{_tensor_mend(got)}"
     got, wanted = np.asarray(got), np.asarray(wanted)
     if got.dtype.kind not in "biuf":
         return f"the result holds {got.dtype}, not numbers."
@@ -146,11 +146,19 @@ def _dtype_difference(got: np.ndarray, wanted: np.ndarray, is_array: bool) -> st
     kinds = [family.get(array.dtype.kind, array.dtype.kind) for array in (got, wanted)]
     if kinds[0] == kinds[1] and (kinds[0] == "i" or not is_array or got.dtype == wanted.dtype):
         return None
+    if kinds == ["i", "f"] and not is_array:  # `return 0`
+        return None
     name = {"f": "float", "i": "int"}.get(kinds[1])
     mend = "a comparison" if name is None else f".astype({name})" if is_array else f"{name}(…)"
     return f"the result's dtype is {got.dtype}; {wanted.dtype} is needed: {mend} gives it" + (
         ", or 1.0 and 0.0 in place of 1 and 0." if kinds == ["i", "f"] else "."
     )
+
+
+def _tensor_mend(got: Any) -> str:
+    if type(got).__name__ != "Tensor":
+        return ""
+    return " .item() gives its number." if got.ndim == 0 else " .data gives its array."
 
 
 def _shape_mend(got: tuple[int, ...], wanted: tuple[int, ...]) -> str:
