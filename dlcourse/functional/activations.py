@@ -275,3 +275,8 @@ def _real(name: str, input: Any) -> Tensor:
             "x.astype(np.float32)"
         )
     return x
+
+
+# x.relu() is relu(x), as in PyTorch; given to the tensor here, since it cannot import from above
+for function in (relu, sigmoid, tanh, softmax, log_softmax):
+    setattr(Tensor, function.__name__, function)

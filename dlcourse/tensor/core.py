@@ -67,28 +67,6 @@ class Tensor(Arithmetic, Elementwise, Reductions, Shaping, Indexing):
         self._age = 0
         self._written = None
 
-    # ---- what PyTorch has as a function and as a method, too -----------------------------
-
-    def relu(self) -> Tensor:
-        """Return `functional.relu` of each element."""
-        return _functional().relu(self)
-
-    def sigmoid(self) -> Tensor:
-        """Return `functional.sigmoid` of each element."""
-        return _functional().sigmoid(self)
-
-    def tanh(self) -> Tensor:
-        """Return `functional.tanh` of each element."""
-        return _functional().tanh(self)
-
-    def softmax(self, dim: int) -> Tensor:
-        """Return `functional.softmax` along ``dim``."""
-        return _functional().softmax(self, dim)
-
-    def log_softmax(self, dim: int) -> Tensor:
-        """Return `functional.log_softmax` along ``dim``."""
-        return _functional().log_softmax(self, dim)
-
     # ---- as a Python and numpy object ----------------------------------------------------
 
     @property
@@ -208,12 +186,6 @@ class Tensor(Arithmetic, Elementwise, Reductions, Shaping, Indexing):
 
 
 tape.Tensor = Tensor  # what operations make: the tape, which all of this stands on, comes first
-
-
-def _functional() -> Any:
-    from dlcourse import functional  # which stands on this module
-
-    return functional
 
 
 def _as_array(data: Any) -> np.ndarray:
