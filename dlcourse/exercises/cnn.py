@@ -58,7 +58,7 @@ def count_parameters(c_in, c_out, k, h, w):
     """Return how many parameters a convolution has, weights and biases.
 
     It maps `c_in` channels of `h` × `w` pixels to `c_out` channels of the same size, with kernels
-    of `k` × `k` pixels, stride 1 and enough padding.
+    of `k` × `k` pixels that move one pixel at a time. (Zeros around the image keep its size.)
     """
     return c_out * (c_in * k * k + 1)
 
